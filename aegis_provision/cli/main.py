@@ -254,12 +254,25 @@ def _show_usage(problem: click.UsageError) -> None:
 
         message = f"No such option '{problem.option_name}'."
         near = [f"'{name}'" for name in sorted(problem.possibilities or ())]
-        if known := meaning_to_ansible(problem.option_name):
+        if context is not None and context.parent is None and _is_of_a_command(problem.option_name):
+            message += (
+                f" It goes behind the command: '{PROGRAM} COMMAND {problem.option_name} ...'."
+            )
+        elif known := meaning_to_ansible(problem.option_name):
             message += f" {known}"
         elif near:
             lead = "Did you mean" if len(near) == 1 else "Did you mean one of:"
             message += f" ({lead} {', '.join(near)}?)"
     _print_error(f"Error: {message}")
+
+
+def _is_of_a_command(flag: str) -> bool:
+    """Tell whether commands have ``flag``; the program itself has hardly any."""
+    return any(
+        flag in (*parameter.opts, *parameter.secondary_opts)
+        for name in ("apply", "hosts")
+        for parameter in load_command(name).params
+    )
 
 
 def _show_diagnostics(problem: InvalidInputError, invocation: Invocation) -> None:

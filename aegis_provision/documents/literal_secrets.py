@@ -19,6 +19,9 @@ HINT = "write one reference, such as ${GLM_API_KEY}, and keep the value in your 
 
 _OUT_OF_ENV = "write a reference there, such as ${GATEWAY_KEY}, and keep it in your environment"
 _OUT = "take it out; a token goes into auth_token, as one reference such as ${GLM_API_KEY}"
+_FILLED_IN = (
+    "; to Ansible too it is plain text, since what a template or a vault gives is the secret itself"
+)
 _ENV = "env"
 _REFERENCES_ONLY = frozenset({"auth_token", "api_token", "identity_passphrase", "password"})
 _OWN_RULES = frozenset({"pin_reason"})
@@ -77,6 +80,9 @@ def _is_passed_over(name: str, names: frozenset[str]) -> bool:
 def literal_secret(message: str, span: Span, *, hint: str = HINT) -> Diagnostic:
     """Return the error that ``message`` describes, with a place that is never quoted.
 
-    Behind an alias the text stands under another key, one that is not named like a secret.
+    Behind an alias the text stands under another key, one that is not named like a secret. Of what
+    Ansible says, which has no lines, a template or a vault may have made a literal.
     """
+    if not span.source.numbered:
+        hint += _FILLED_IN
     return error(LITERAL_SECRET, message, span, hint=hint, quotable=False)

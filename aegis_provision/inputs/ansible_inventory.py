@@ -14,12 +14,12 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from aegis_provision.documents.diagnostic import Diagnostic, error, note
+from aegis_provision.documents.diagnostic import Diagnostic, error, note, warning
+from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import counted, group_pairs
 from aegis_provision.inputs.bounded_process import (
-    LEFT_OUT,
     Finished,
     readable_errors,
     run_bounded,
@@ -45,16 +45,23 @@ LARGEST_OUTPUT = 256 * 1024 * 1024
 """How much one program may print: the variables of others are in it."""
 
 _LIST, _RUN = "ansible-inventory", "ansible"
+_DEBUG = "ansible.builtin.debug"
 _FORKS = "20"
 _LONGEST_PATTERN = 64 * 1024
 _HOST_VARS = "host_vars"
 _ENDINGS = ("", ".yml", ".yaml", ".json")
 # What an operator sets for their own runs, and what would get in the way of reading the answer.
-# Passwords for logging in are not asked for: nothing is logged in to.
+# Passwords for logging in are not asked for: nothing is logged in to. That no inventory could be
+# parsed at all is an error: Ansible would go on with what it had read so far.
 _ENVIRON = {
     "ANSIBLE_STDOUT_CALLBACK": "minimal",
     "ANSIBLE_LOAD_CALLBACK_PLUGINS": "false",
     "ANSIBLE_CALLBACKS_ENABLED": "minimal",
+    "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    "ANSIBLE_DISPLAY_FAILED_STDERR": "false",
+    "ANSIBLE_NO_LOG": "false",
+    "ANSIBLE_TASK_TIMEOUT": "0",
+    "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
     "ANSIBLE_STRATEGY": "linear",
     "ANSIBLE_NOCOLOR": "true",
     "ANSIBLE_FORCE_COLOR": "false",
@@ -67,6 +74,12 @@ _ENVIRON = {
     "ANSIBLE_LOCALHOST_WARNING": "false",
 }
 _VAULT = "a vault's password is not asked for here: set ANSIBLE_VAULT_PASSWORD_FILE"
+# What Ansible says of a vault, with and without a password: "no vault secrets found" looks like
+# something that holds one.
+_CLOSED = re.compile(r"no vault secrets (?:were )?found|vault password|Decryption failed")
+_CLOSED_WORDS = "a vault stays closed: nothing that opens it was found"
+_UNPARSED = re.compile(r"Unable to parse (.+) as an inventory source")
+_TRACEBACK = "Traceback (most recent call last):"
 _LOCALE = ("LC_ALL", "LC_CTYPE", "LANG")
 _PLACE = re.compile(r"Origin: |.*error appears to be in")
 _SAYS = re.compile(r"\[?[A-Z]{4,}[\]!:]")
@@ -106,46 +119,83 @@ class _Reader:
                 return (), (error("no-inventory", words, hint="name another with -i ansible:PATH"),)
         try:
             filled = self._filled()
-            listed = read_listed(self._run(_LIST, *self._list_arguments(filled)).output)
-            if filled.failures:
-                filled = self._filled_one_by_one(listed)
+            listed = self._listed(filled)
+            if filled.failures or filled.open:
+                filled = filled.completed(self._filled_one_by_one(filled, listed), _hosts(listed))
         except _NotReadError as problem:
             return (), (*self._diagnostics, problem.diagnostic)
-        except AnsibleOutputError as problem:
-            hint = f"see what it prints: {self._by_hand(_LIST, '--list', '--export')}"
-            return (), (*self._diagnostics, error("ansible", f"{_LIST} {problem}", hint=hint))
         failed = tuple(self._failures(filled.failures))
         if failed:
             return (), (*self._diagnostics, *failed)
+        if not filled.hosts:
+            return (), (*self._diagnostics, self._no_host())
         data = document(listed, filled, self._host_vars(filled.variables))
         file = InputFile("ansible", "", ", ".join(names), data, self._rank, printed=True)
         return (file,), tuple(self._diagnostics)
 
-    def _list_arguments(self, filled: Filled) -> list[str]:
+    def _no_host(self) -> Diagnostic:
+        named = ", ".join(filter(None, self._sources)) or "the inventory of Ansible's configuration"
+        return error(
+            "no-hosts",
+            f"Ansible finds no host in {named}",
+            hint=f"see what it finds: {self._by_hand(_LIST, '--graph')}",
+        )
+
+    def _listed(self, filled: Filled) -> dict[str, Any]:
+        """Return what the inventory holds. Raises :class:`_NotReadError`."""
         # As 'ansible' does, the other program then reads the group_vars of that directory too.
         beside = ["--playbook-dir", filled.playbook_dir or "."]
-        return [*self._flags, *beside, "--list", "--export"]
+        finished = self._run(_LIST, *self._flags, *beside, "--list", "--export")
+        try:
+            return read_listed(finished.output)
+        except AnsibleOutputError as problem:
+            hint = f"see what it prints: {self._by_hand(_LIST, '--list', '--export')}"
+            raise _NotReadError(f"{_LIST} {problem}", hint) from None
 
     def _filled(self) -> Filled:
         """Return what variables come to; with failures where the one task for all failed."""
-        task = ["localhost", *self._flags, "-m", "ansible.builtin.debug", "-a"]
-        task.append(task_arguments(every_host=self._every_host))
-        finished = self._run(_RUN, *task, may_fail=True)
-        filled = read_filled(finished.output)
-        if filled.failures or not finished.errors:
-            return filled
-        said = f"{_RUN} says: {finished.errors}"
-        self._diagnostics.append(note("ansible", said))
+        task = ["localhost", *self._flags, "-m", _DEBUG, "-a"]
+        finished = self._run(
+            _RUN, *task, task_arguments(every_host=self._every_host), may_fail=True
+        )
+        filled = self._read(finished, "localhost")
+        for source in _UNPARSED.findall(finished.complaints):
+            self._diagnostics.append(self._unparsed(source))
+        if finished.errors and not filled.failures:
+            self._diagnostics.append(note("ansible", f"{_RUN} says: {finished.errors}"))
         return filled
 
-    def _filled_one_by_one(self, listed: Mapping[str, object]) -> Filled:
-        """Return what variables come to, each host by itself, to learn which can't be filled in."""
-        pattern = "" if self._every_host else ",".join(_with_settings(listed))
+    def _filled_one_by_one(self, filled: Filled, listed: Mapping[str, object]) -> Filled:
+        """Return what variables come to by the tasks of single hosts: of those that need one.
+
+        Where the one task for all failed, these tell which of the hosts can't be filled in.
+        """
+        hosts: Sequence[str] = filled.open
+        if filled.failures:
+            hosts = () if self._every_host else _with_settings(listed)
+        # To Ansible it is a list of names where there is a comma in it: a name may hold colons.
+        pattern = "".join(f"{host}," for host in hosts)
         if not pattern or len(pattern) > _LONGEST_PATTERN:
             pattern = "all"
         arguments = task_arguments(of_each=True, every_host=self._every_host)
-        task = [pattern, *self._flags, "-f", _FORKS, "-m", "ansible.builtin.debug"]
-        return read_filled(self._run(_RUN, *task, "-a", arguments, may_fail=True).output)
+        task = [pattern, *self._flags, "-f", _FORKS, "-m", _DEBUG, "-a", arguments]
+        return self._read(self._run(_RUN, *task, may_fail=True), hosts[0] if hosts else "all")
+
+    def _read(self, finished: Finished, pattern: str) -> Filled:
+        """Return what the task printed. Raises :class:`_NotReadError`."""
+        try:
+            return read_filled(finished.output)
+        except AnsibleOutputError as problem:
+            by_hand = self._by_hand(_RUN, pattern, "-m debug -a var=aegis")
+            raise _NotReadError(f"{_RUN} {problem}", f"see what it prints: {by_hand}") from None
+
+    def _unparsed(self, source: str) -> Diagnostic:
+        return warning(
+            "ansible",
+            f"Ansible can't read {quote(source)}, so that hosts and groups of it are missing",
+            hint="ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=true makes that an error; see why: "
+            + self._by_hand(_LIST, "--graph"),
+        )
 
     def _run(self, program: str, *arguments: str, may_fail: bool = False) -> Finished:
         """Run one program. Raises :class:`_NotReadError`."""
@@ -171,7 +221,7 @@ class _Reader:
         if finished.problem and not (may_fail and b" => {" in finished.output):
             said = f"; it says: {finished.errors}" if finished.errors else ""
             hint = f"see that this works: {self._by_hand(_LIST, '--list')}"
-            if LEFT_OUT in finished.errors:
+            if _CLOSED_WORDS in finished.errors:
                 hint += f"; {_VAULT}"
             raise _NotReadError(f"{program} {finished.problem}{said}", hint)
         return finished
@@ -182,14 +232,16 @@ class _Reader:
 
     def _failures(self, failures: Mapping[str, str]) -> Iterator[Diagnostic]:
         by_words = group_pairs(
-            (readable_errors(words.encode(), self._environ), host)
+            (readable_errors(words.encode(), self._environ, without_source), host)
             for host, words in failures.items()
         )
         for words, hosts in by_words.items():
             yield error(
                 "ansible",
                 f"Ansible can't fill in the variables of {counted(len(hosts), 'host')}: {words}",
-                hint="see it with: " + self._by_hand("ansible", hosts[0], "-m debug -a var=aegis"),
+                hint="see it with: "
+                + self._by_hand(_RUN, hosts[0], "-m debug -a var=aegis")
+                + (f"; {_VAULT}" if _CLOSED_WORDS in words else ""),
                 hosts=tuple(hosts),
             )
 
@@ -219,12 +271,17 @@ def without_source(errors: str) -> str:
     """Return what Ansible says less the lines of files that it quotes: they may hold anything.
 
     ansible-core 2.19 numbers them, below a line that begins with ``Origin:``; before, they followed
-    a line that says so.
+    a line that says so. Its tracebacks are not told either, and of a closed vault only that it is.
     """
     told: list[str] = []
     quoting = False
     for line in errors.split("\n"):
-        if _PLACE.match(line):
+        if line == _TRACEBACK:
+            quoting = True
+        elif _CLOSED.search(line):
+            told.append(_CLOSED_WORDS)
+            quoting = True
+        elif _PLACE.match(line):
             told.append(line)
             quoting = True
         elif quoting and (_SAYS.match(line) or line.startswith("<<<")):
@@ -244,6 +301,10 @@ class _NotReadError(Exception):
 
 def _named(sources: Sequence[str]) -> str:
     return ", ".join(f"-i {ANSIBLE_PREFIX}{source}" for source in sources)
+
+
+def _hosts(listed: Mapping[str, Any]) -> list[str]:
+    return [host for group in listed["groups"].values() for host in group["hosts"]]
 
 
 def _with_settings(listed: Mapping[str, object]) -> list[str]:

@@ -20,7 +20,7 @@ from aegis_provision.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-LEFT_OUT = "(a line that may hold a secret)"
+_LEFT_OUT = "(a line that may hold a secret)"
 """What stands for a line of a program's that is not repeated."""
 
 _GLANCE = 0.2
@@ -36,12 +36,14 @@ class Finished:
     """What a program printed, and how it ended.
 
     ``problem`` says in words what went wrong (``failed with exit code 2``), and is empty where
-    nothing did. ``errors`` is what may be repeated of its standard error, on one line.
+    nothing did. ``errors`` is what may be repeated of its standard error, on one line;
+    ``complaints`` is all of that, which may hold a secret.
     """
 
     output: bytes = field(repr=False)
     errors: str
     problem: str
+    complaints: str = field(default="", repr=False)
 
 
 def run_bounded(
@@ -81,7 +83,12 @@ def run_bounded(
         if problem:
             _end(process)
     errors = readable_errors(bytes(pipes.errors), environ, shorten)
-    return Finished(bytes(pipes.output), errors, problem or _ending(process.returncode))
+    return Finished(
+        bytes(pipes.output),
+        errors,
+        problem or _ending(process.returncode),
+        pipes.errors.decode("utf-8", errors="replace"),
+    )
 
 
 def readable_errors(
@@ -103,7 +110,7 @@ def readable_errors(
     for number in numbers:
         line = lines[number - 1].strip() if number else "..."
         if number and not may_quote(source, number):
-            line = LEFT_OUT
+            line = _LEFT_OUT
         elif redactor.finds(line):
             line = "(a line that holds a secret)"
         shown.append(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}...")

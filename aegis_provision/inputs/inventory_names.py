@@ -5,6 +5,7 @@ Shells ask for these at each Tab, so that this module loads nothing of what read
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,17 @@ ANSIBLE_PREFIX = "ansible:"
 def ansible_source(path: PurePath) -> str | None:
     """Return what an inventory names for Ansible to read, ``None`` for one that we read.
 
-    That is empty where it leaves the choice to Ansible's configuration.
+    That is empty where it leaves the choice to Ansible's configuration. A ``~`` at its beginning is
+    filled in as Ansible does: no shell does so after a colon.
     """
     text = str(path)
-    return text.removeprefix(ANSIBLE_PREFIX) if text.startswith(ANSIBLE_PREFIX) else None
+    if not text.startswith(ANSIBLE_PREFIX):
+        return None
+    source = text.removeprefix(ANSIBLE_PREFIX)
+    if source.startswith("~") and "," not in source:
+        with suppress(RuntimeError):
+            return str(Path(source).expanduser())
+    return source
 
 
 def absolute_path(path: PurePath, directory: PurePath) -> str:

@@ -12,7 +12,7 @@ import json
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from aegis_provision.documents.diagnostic import warning
+from aegis_provision.documents.diagnostic import LITERAL_SECRET, error, warning
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.nodes import Entry, Mapping, Source, Span
 from aegis_provision.documents.quoting import quote
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 _ALL = "all"
 _ENV = "env"
+# What is done anyway, and what Ansible's configuration says where nobody wrote anything into it.
 _AS_EVER = frozenset({"ssh", "smart"})
+_DEFAULTS = {"ansible_become_user": "root", "ansible_become_method": "sudo"}
 _CONNECTION = "ansible_connection"
 _OFFERED = frozenset({"ssh", "local"})
 _BECOME, _BECOME_USER = "ansible_become", "ansible_become_user"
@@ -116,6 +118,7 @@ class _Converter:
     _bodies: dict[tuple[int, ...], Mapping] = field(default_factory=dict)
     _settings: dict[Holder, tuple[Setting, ...]] = field(default_factory=dict)
     _holders: dict[Source, Holder] = field(default_factory=dict)
+    _vaulted: dict[tuple[Holder, str], list[str]] = field(default_factory=dict)
 
     def inventory(self) -> AnsibleInventory:
         """Convert all of it."""
@@ -144,8 +147,19 @@ class _Converter:
                 for name in self.content["hosts"]
                 if name not in variables
             },
-            tuple(self.diagnostics),
+            (*self.diagnostics, *self._out_of_vaults()),
         )
+
+    def _out_of_vaults(self) -> Iterator[Diagnostic]:
+        for (holder, name), hosts in self._vaulted.items():
+            yield error(
+                LITERAL_SECRET,
+                f"{quote(f'{_ENV}.{name}')} ({holder}) comes out of a vault: what is under "
+                f"'{_ENV}' is shown, and a secret never stands in an inventory",
+                hint="write a reference there as plain text, such as ${GATEWAY_KEY}, and keep the "
+                "value in your environment",
+                hosts=tuple(hosts),
+            )
 
     def _reachable(self, variables: dict[str, Any]) -> dict[str, Any]:
         """Return the hosts less those that Ansible reaches in another way than we could.
@@ -174,9 +188,20 @@ class _Converter:
     def _host(self, name: str, found: dict[str, Any]) -> AnsibleHost:
         candidates = self._candidates(name)
         body = self._body(candidates, _as_ansible_becomes(found, self.content["configuration"]))
+        self._look_for_vaults(name, candidates, found.get(OURS))
         replaced = tuple(setting for holder in candidates for setting in self._settings_of(holder))
         host_vars = self.content["host_vars"].get(name, "")
         return AnsibleHost(name, self.span, body, self._holders, replaced, host_vars)
+
+    def _look_for_vaults(self, host: str, candidates: tuple[Holder, ...], ours: object) -> None:
+        """Remember which session variables of ``host`` are encrypted where they stand."""
+        if not isinstance(ours, dict) or not isinstance(ours.get(_ENV), dict):
+            return
+        for name, value in ours[_ENV].items():
+            path = (OURS, _ENV, name) if self.content["merges"] else (OURS,)
+            holder = self._winner(candidates, path, value if self.content["merges"] else ours)
+            if VAULTED in _at(self._declared(holder), (OURS, _ENV, name)):
+                self._vaulted.setdefault((holder, name), []).append(host)
 
     def _candidates(self, host: str) -> tuple[Holder, ...]:
         """Return who may have a variable of ``host``: as Ansible ranks them, strongest first."""
@@ -312,6 +337,7 @@ def _as_ansible_becomes(
         name: value
         for name, value in configuration.items()
         if ALIASES.get(name, name) not in named
+        and value != _DEFAULTS.get(name)
         and str(value).lower() not in {*HARMLESS_VALUES.get(name, ()), *_AS_EVER}
     }
     ours = found.get(OURS)

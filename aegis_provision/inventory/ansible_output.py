@@ -22,7 +22,7 @@ from aegis_provision.inventory.ssh_arguments import SSH_ARGUMENTS, without_value
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 CONFIGURATION = {
     "ansible_user": "DEFAULT_REMOTE_USER",
@@ -52,19 +52,24 @@ _RESULT = re.compile(
 )
 
 # Each value is printed as base64 of its JSON: no filter, callback or terminal changes that. A host
-# that has no settings of ours costs its name alone.
+# that has no settings of ours costs its name alone. Where a template names something that is not
+# defined it is to be asked for by the host's own task: in 'hostvars' there are no 'hostvars'.
+_OPEN = "?"
+_OF_ANY = f"found[name] | to_json | b64encode | default({_OPEN!r})"
+_OF_ITS_OWN = "lookup('ansible.builtin.vars', name) | to_json | b64encode"
 _TEMPLATE = (
     "{% for host in HOSTS %}"
     "host={{ host | b64encode }} "
     "{% set found = hostvars[host] %}"
     "{% if ISOURS %}ours= "
     "{% for name in SHOWN if name in found %}"
-    "{{ name }}={{ found[name] | to_json | b64encode }} "
+    "{{ name }}={{ VALUE }} "
     "{% endfor %}"
     "{% for name in NAMED if name in found %}{{ name }}= {% endfor %}"
     "{% endif %}"
     "{% endfor %}"
 )
+_NO_CONNECTION = re.compile(r"the connection plugin '([^']+)' was not found")
 _SETTING = "{{ lookup('config', 'NAME', on_missing='skip') | to_json | b64encode }}"
 _OF_SSH = (
     "{{ lookup('config', 'NAME', plugin_type='connection', plugin_name='ssh', on_missing='skip')"
@@ -81,13 +86,35 @@ class Filled:
     """What variables come to: those of each host that is ours, and Ansible's configuration.
 
     ``hosts`` names all hosts, in order. ``failures`` says in Ansible's words why there is nothing
-    for a host.
+    for a host. What those come to that are ``open`` only a task of their own can say.
     """
 
     hosts: tuple[str, ...]
     variables: Mapping[str, Mapping[str, Any]] = field(repr=False)
     configuration: Mapping[str, Any] = field(repr=False)
     failures: Mapping[str, str] = field(default_factory=dict)
+    open: tuple[str, ...] = ()
+
+    def completed(self, own: Filled, hosts: Iterable[str]) -> Filled:
+        """Return what ``own``, the tasks of single hosts, say beside this; ``hosts`` are all.
+
+        A host whose connection plugin is not installed gets no task: it is one that Ansible
+        reaches in another way than we could.
+        """
+        elsewhere: dict[str, dict[str, Any]] = {}
+        failures = {}
+        for host, words in own.failures.items():
+            plugin = _NO_CONNECTION.search(words)
+            if plugin is None:
+                failures[host] = words
+            else:
+                elsewhere[host] = {OURS: {}, "ansible_connection": plugin[1]}
+        return Filled(
+            tuple(dict.fromkeys((*self.hosts, *hosts))),
+            {**self.variables, **own.variables, **elsewhere},
+            self.configuration or own.configuration,
+            failures,
+        )
 
     @property
     def merges(self) -> bool:
@@ -109,6 +136,7 @@ def task_arguments(*, of_each: bool = False, every_host: bool = False) -> str:
     template = _TEMPLATE
     for word, value in (
         ("HOSTS", "[inventory_hostname]" if of_each else "groups['all']"),
+        ("VALUE", _OF_ITS_OWN if of_each else _OF_ANY),
         ("SHOWN", json.dumps(_SHOWN)),
         ("NAMED", json.dumps(_NAMED)),
         ("ISOURS", "true" if every_host else f"{OURS!r} in found"),
@@ -136,6 +164,7 @@ def read_filled(output: bytes) -> Filled:
     hosts: list[str] = []
     variables: dict[str, dict[str, Any]] = {}
     ours: set[str] = set()
+    unknown: dict[str, None] = {}
     configuration: dict[str, Any] = {}
     failures: dict[str, str] = {}
     for name, succeeded, message in _results(text):
@@ -153,15 +182,18 @@ def read_filled(output: bytes) -> Filled:
                 ours.add(hosts[-1])
             elif key == "config":
                 current = configuration
+            elif value == _OPEN and hosts:
+                unknown[hosts[-1]] = None
             else:
                 current[key] = _json(_decoded(value)) if value else _HIDDEN
     if not hosts and not configuration and not failures:
         raise AnsibleOutputError("prints no result of the task that it was given")
-    for name in SSH_ARGUMENTS:
+    for name in SSH_ARGUMENTS if configuration else ():
         text = str(configuration.get(name) or "")
         configuration[name] = without_values(text)
     kept = {host: _kept(found) for host, found in variables.items() if host in ours}
-    return Filled(tuple(dict.fromkeys(hosts)), kept, configuration, failures)
+    names = tuple(dict.fromkeys(hosts))
+    return Filled(names, kept, configuration, failures, tuple(unknown))
 
 
 def _results(text: str) -> Iterator[tuple[str, bool, str]]:

@@ -97,6 +97,19 @@ _KEY = Substitute("put the key into a file, and name it with 'identity_file'", (
 _HOST_KEYS = Substitute(
     "host keys are always checked: name a file with --known-hosts, or say --host-key accept-new"
 )
+# What stands for options of ssh; for all others it is a bastion, or the ssh config.
+_BY_OPTION = {
+    **dict.fromkeys(("HostName",), "name it with 'address'"),
+    **dict.fromkeys(("-p", "Port"), "name it with 'port'"),
+    **dict.fromkeys(("-l", "User"), "name it with 'user'"),
+    **dict.fromkeys(
+        ("-i", "IdentityFile"),
+        "name the key with 'identity_file', and that of a bastion in your ssh config "
+        "(--ssh-config)",
+    ),
+    CONFIG_FILE: _CONFIG_FILE.words,
+    **dict.fromkeys(HOST_KEY_OPTIONS, _HOST_KEYS.words),
+}
 _SUDO = Substitute("'become' is 'sudo -n', or 'doas -n' with 'become_method: doas': allow it there")
 _BECOME_USER = Substitute("name that user with 'become_user'", ("become_user",))
 
@@ -150,6 +163,12 @@ HARMLESS_VALUES = {
 }
 
 
+def says_nothing(name: str, value: Node) -> bool:
+    """Tell whether a variable is as good as not set: Ansible's ``ssh`` then gets no such option."""
+    named = ALIASES.get(name) in {"user", "identity_file"}
+    return named and isinstance(value, Scalar) and value.value in {None, ""}
+
+
 def effective_names(variables: Mapping) -> Collection[str]:
     """Return the names among ``variables`` that count: less those that a stronger one replaces."""
     names = {entry.key.text for entry in variables}
@@ -182,10 +201,7 @@ def substitute_for(name: str, value: Node, names: Collection[str]) -> Substitute
 
 def substitute_for_options(left: Sequence[str]) -> Substitute:
     """Return what stands for ``left``, options of ``ssh`` that are not taken."""
-    rest = [name for name in left if name != CONFIG_FILE and name not in HOST_KEY_OPTIONS]
-    parts = (
-        (_CONFIG_FILE, CONFIG_FILE in left),
-        (_HOST_KEYS, not HOST_KEY_OPTIONS.isdisjoint(left)),
-        (_OPTIONS, bool(rest)),
-    )
-    return Substitute("; ".join(part.words for part, applies in parts if applies))
+    named = {name: _BY_OPTION.get(name, _OPTIONS.words) for name in left}
+    # In the order of the table, and each remedy once.
+    remedies = [*dict.fromkeys(_BY_OPTION.values()), _OPTIONS.words]
+    return Substitute("; ".join(words for words in remedies if words in named.values()))

@@ -22,14 +22,17 @@ if TYPE_CHECKING:
 
     from aegis_provision.inventory.host import Inventory
 
-_SLICE = re.compile(r"(?P<base>.+)\[(?P<first>-?[0-9]+)?(?P<colon>:)?(?P<last>-?[0-9]+)?\]")
+# To Ansible 'gpu[0-1]' is the same part as 'gpu[0:1]'.
+_SLICE = re.compile(
+    r"(?P<base>.+)\[(?P<first>-?[0-9]+)?(?:(?P<to>:|(?<=[0-9])-)(?P<last>-?[0-9]+)?)?\]"
+)
 _PROVIDER = "provider="
 # A host's name has no colon, so that one in brackets makes them a range: no glob's set has a use
 # for it.
 _RANGE = re.compile(r"\[[^\[\]]*:[^\[\]]*\]")
 _MOST_NAMED = 5
 # Between terms of one pattern; not inside of brackets, where slices and globs use it.
-_COLON = re.compile(r":(?![^\[]*\])")
+_BETWEEN = re.compile(r"[:\s](?![^\[]*\])")
 
 
 class PatternError(ValueError):
@@ -49,10 +52,10 @@ def match_hosts(
 ) -> tuple[str, ...]:
     """Return the names of the hosts that ``pattern`` selects, in inventory order.
 
-    Terms are separated by ``,``, or by ``:`` where there is no comma. As in Ansible, hosts are
-    added first, then intersected, then taken away, in any order of the terms. ``read_file`` gets
-    the path of an ``@file``. Raises :class:`PatternError`, for a term that matches nothing too,
-    unless it is a group that is there and has no hosts.
+    Terms are separated by ``,``, or by ``:`` or spaces where there is no comma. As in Ansible,
+    hosts are added first, then intersected, then taken away, in any order of the terms.
+    ``read_file`` gets the path of an ``@file``. Raises :class:`PatternError`, for a term that
+    matches nothing too, unless it is a group that is there and has no hosts.
     """
     expanded = _expand_files(pattern, read_file, inventory.others)
     terms = [_term(piece) for piece in _split(expanded)]
@@ -79,7 +82,7 @@ def _expand_files(text: str, read: Callable[[str], str], others: Collection[str]
     A file holds one pattern a line, ``#`` comments and blank lines allowed; so does a ``.retry`` of
     Ansible's. In such a list hosts that are none of ours, ``others``, are passed over.
     """
-    pieces = text.split(",") if "," in text else [text]
+    pieces = text.split(",") if "," in text else list(_split(text))
     expanded: list[str] = []
     for piece in pieces:
         if not piece.strip().startswith("@"):
@@ -103,7 +106,7 @@ def _split(text: str) -> Iterator[str]:
     elif text.lstrip("&!").startswith("~") or is_address(text.strip().lstrip("&!")):
         pieces = [text]
     else:
-        pieces = _COLON.split(text)
+        pieces = _BETWEEN.split(text)
     for piece in pieces:
         stripped = piece.strip()
         if stripped:
@@ -132,7 +135,7 @@ def _matching(text: str, inventory: Inventory) -> set[str]:
         return set(inventory.members(text))
     elif text in inventory.hosts:
         return {text}
-    elif (match := _SLICE.fullmatch(text)) and (match["first"] or match["colon"]):
+    elif (match := _SLICE.fullmatch(text)) and (match["first"] or match["to"]):
         names = _slice_or_range(text, match, inventory)
     elif _RANGE.search(text):
         names = _ranged(text, inventory)
@@ -188,8 +191,11 @@ def _slice_or_range(text: str, match: re.Match[str], inventory: Inventory) -> se
     try:
         size = len(_matching(base, inventory))
     except PatternError:
-        if match["colon"] and not any(char in base for char in "*?="):
+        if match["to"] == ":" and not any(char in base for char in "*?="):
             return _ranged(text, inventory)
+        # Of nothing there is no part: the brackets are a set, as in a glob.
+        if match["to"] != ":" and (found := _named(re.compile(translate(text)).match, inventory)):
+            return found
         raise
     hosts = _in_range(text, inventory)
     try:
@@ -255,15 +261,31 @@ def _by_provider(text: str, inventory: Inventory) -> set[str]:
 def _sliced(text: str, match: re.Match[str], inventory: Inventory) -> set[str]:
     base = match["base"]
     chosen = _matching(base, inventory)
-    hosts = [name for name in inventory.hosts if name in chosen]
+    hosts = [name for name in _ordered(base, inventory) if name in chosen]
     number = partial(_index, text, len(hosts))
-    if not match["colon"]:
+    if not match["to"]:
         return {hosts[number(match["first"])]}
     first = number(match["first"]) if match["first"] else 0
     # As in Ansible, a slice may end beyond the last host; it may not begin there.
     last = int(match["last"]) if match["last"] else len(hosts) - 1
     last = last + len(hosts) if last < 0 else last
     return set(hosts[first : last + 1])
+
+
+def _ordered(base: str, inventory: Inventory) -> Iterable[str]:
+    """Return hosts in the order that a slice counts them, more than ``base`` means perhaps.
+
+    As in Ansible those of a group are counted as they stand there, then those of its children.
+    """
+    if base == ALL or base not in inventory.groups:
+        return inventory.hosts
+    names = {base: None}
+    pending = [base]
+    while pending:
+        children = [name for group in pending for name in inventory.groups[group].children]
+        pending = [name for name in dict.fromkeys(children) if name not in names]
+        names.update(dict.fromkeys(pending))
+    return dict.fromkeys(host for name in names for host in inventory.groups[name].hosts)
 
 
 def _index(text: str, size: int, written: str) -> int:

@@ -1,8 +1,8 @@
 """What Ansible hands to ``ssh`` (``ansible_ssh_common_args`` and the like): which of it we take.
 
 The options are OpenSSH's (ssh(1), ssh_config(5)). A bastion is taken: ``ProxyJump``, ``-J``, and a
-``ProxyCommand`` that is nothing but ``ssh -W %h:%p BASTION``. Of the rest only names are kept: an
-option may hold a password.
+``ProxyCommand`` that is ``ssh -W %h:%p BASTION``. Of the rest, options of that ``ssh`` among them,
+only names are kept: an option may hold a password.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ _LEADING_OPTIONS = {
 _KEYS_ARE_CHECKED = frozenset({"yes", "true", "ask"})
 _NONE = "none"
 _OPTION = re.compile(r"\s*([A-Za-z0-9]+)(?:\s*=\s*|\s+)(.*)", re.DOTALL)
-_PROXIED = "%h:%p"
+_PROXIED = frozenset({"%h:%p", "[%h]:%p"})
+_WAYS = frozenset({"proxyjump", "proxycommand"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,12 @@ def read_ssh_arguments(text: str) -> SshArguments:
     left: dict[str, None] = {}
     for name, value in _options(words):
         way = _way(name, value)
+        if way is not None and proxied:
+            continue  # as in ssh the first of several counts
         if way is not None:
-            # As in ssh the first of several counts.
-            jump, proxied = (jump, proxied) if proxied else (way, True)
-        elif name.lower() in {"proxyjump", "proxycommand"}:
+            jump, proxied = way.jump, True
+            left.update(dict.fromkeys(way.left))
+        elif name.lower() in _WAYS:
             proxied = True
             left.setdefault("ProxyJump" if name.lower() == "proxyjump" else "ProxyCommand")
         elif name.startswith("-") or _leads_elsewhere(name, value):
@@ -96,11 +99,16 @@ def without_values(text: str) -> str:
     return " ".join(words)
 
 
-def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the options that may lead elsewhere: as ``ssh_config`` names them, or as ``-p``."""
+def _options(words: Sequence[str], *, all_letters: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the options that may lead elsewhere: as ``ssh_config`` names them, or as ``-p``.
+
+    With ``all_letters`` each that has a value is among them, and operands, which have no name.
+    """
     rest = iter(words)
     for word in rest:
         if not word.startswith("-"):
+            if all_letters:
+                yield "", word
             continue
         for at, letter in enumerate(word[1:], start=1):
             if letter not in _WITH_VALUE:
@@ -112,7 +120,7 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
                     yield match[1], match[2].strip()
             elif letter == "J":
                 yield "ProxyJump", value
-            elif letter in _LEADING:
+            elif letter in _LEADING or all_letters:
                 yield f"-{letter}", value
             break
 
@@ -124,46 +132,52 @@ def _leads_elsewhere(name: str, value: str) -> bool:
     return key in _LEADING_OPTIONS
 
 
-def _way(name: str, value: str) -> tuple[str, ...] | None:
+def _way(name: str, value: str) -> SshArguments | None:
     """Return the bastions that an option names, ``None`` where it names none that we could take."""
     match name.lower():
         case "proxyjump":
-            hops = tuple(hop.strip() for hop in value.split(","))
+            way = SshArguments(tuple(hop.strip() for hop in value.split(",")))
         case "proxycommand":
-            hops = _through(value)
+            way = _through(value)
         case _:
             return None
-    if hops == (_NONE,):
-        return ()
-    return hops if hops and all(map(parse_bastion, hops)) else None
+    if way.jump == (_NONE,):
+        return SshArguments(())
+    return way if way.jump and all(map(parse_bastion, way.jump)) else None
 
 
-def _through(command: str) -> tuple[str, ...]:
-    """Return the bastion of ``ssh -W %h:%p BASTION``; empty where the command says more."""
+def _through(command: str) -> SshArguments:
+    """Return the bastion of ``ssh -W %h:%p BASTION``; none where the command does something else.
+
+    Its options that change how that bastion is reached are left.
+    """
+    nothing = SshArguments()
     try:
         words = shlex.split(command)
     except ValueError:
-        return ()
+        return nothing
     if words == [_NONE]:
-        return (_NONE,)
+        return SshArguments((_NONE,))
     if not words or words[0].rpartition("/")[2] != "ssh":
-        return ()
-    user = port = None
-    forwards = False
-    operands: list[str] = []
-    rest = iter(words[1:])
-    for word in rest:
-        letter, value = word[1:2], word[2:]
-        if not word.startswith("-"):
-            operands.append(word)
-        elif letter in {"W", "l", "p"}:
-            value = value or next(rest, "")
-            forwards = forwards or (letter == "W" and value == _PROXIED)
-            user, port = (value if letter == "l" else user), (value if letter == "p" else port)
-        elif set(word[1:]) - set("qTxaCn46"):
-            return ()
-    bastion = parse_bastion(operands[0]) if len(operands) == 1 and forwards else None
-    return (_written(bastion, user, port),) if bastion is not None else ()
+        return nothing
+    found: dict[str, str] = {}
+    left: dict[str, None] = {}
+    operands = []
+    for name, value in _options(words[1:], all_letters=True):
+        key = {"-l": "user", "-p": "port", "-W": "-W"}.get(name, name.lower())
+        if key in _WAYS or key == "hostname":
+            return nothing
+        if not name:
+            operands.append(value)
+        elif key in {"user", "port", "-W"}:
+            found.setdefault(key, value)
+        elif name.removeprefix("-") in _LEADING or _leads_elsewhere(name, value):
+            left.setdefault(_LEADING_OPTIONS.get(key, name))
+    bastion = parse_bastion(operands[0]) if len(operands) == 1 else None
+    if bastion is None or found.get("-W") not in _PROXIED:
+        return nothing
+    way = _written(bastion, found.get("user"), found.get("port"))
+    return SshArguments((way,), tuple(left))
 
 
 def _written(bastion: Bastion, user: str | None, port: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,8 @@ ANSWERS = {
     "-b": "'become: true'",
     "--become": "'become: true'",
     "--become-user": "'become_user: NAME'",
-    "--become-method": "always 'sudo -n'",
+    "--become-method": "'become_method: doas'",
+    "--sudo-user=x": "'become_user: NAME'",
     "-e": "--env-file",
     "--extra-vars": "--env-file",
     "-k": "'password: ${NAME}'",
@@ -34,6 +36,19 @@ ANSWERS = {
     "--vault-password-file": "ANSIBLE_VAULT_PASSWORD_FILE",
     "--syntax-check": "'aegis-provision validate'",
     "--start-at-task": "'aegis-provision apply --retry last'",
+    "--step": "asks once",
+    "-C": "'aegis-provision plan' never does",
+    "-P5": "--deadline",
+    "--list": "hosts --format json",
+    "--host": "hosts --host HOST",
+    "--graph": "hosts --graph",
+    "--task-timeout=5": "--timeout",
+    "-o": "--report",
+    "--accept-host-key": "--host-key accept-new",
+    "--playbook-dir": "ANSIBLE_PLAYBOOK_DIR",
+    "--extra-var=x": "--env-file",
+    "--ask-vault": "ANSIBLE_VAULT_PASSWORD_FILE",
+    "--list-h": "'aegis-provision hosts PATTERN'",
     "-c": "'connection: ssh'",
     "--ssh-common-args": "'jump: BASTION'",
 }
@@ -55,6 +70,34 @@ def test_each_is_answered_with_where_that_is_set(
 def test_it_is_so_before_the_command_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["-b", "apply"], {}) == 64
     assert "'become: true'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["-i", "--inventory", "-l", "-f", "-C", "-D", "-v", "--limit=a"])
+def test_a_flag_of_commands_goes_behind_the_command(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([flag, "x", "plan"], {}) == 64
+    name = flag.partition("=")[0]
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == (
+        f"Error: No such option '{name}'. It goes behind the command: "
+        f"'aegis-provision COMMAND {name} ...'."
+    )
+
+
+def test_each_flag_of_ansibles_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the programs' own ``--help``, so that a new one is noticed."""
+    for name in ("adhoc.AdHocCLI", "playbook.PlaybookCLI", "inventory.InventoryCLI"):
+        module, _, kind = name.partition(".")
+        pytest.importorskip("ansible", reason="this needs Ansible: pip install ansible-core")
+        program = getattr(importlib.import_module(f"ansible.cli.{module}"), kind)([module])
+        program.init_parser()
+        flags = [flag for action in program.parser._actions for flag in action.option_strings]  # noqa: SLF001
+        assert len(flags) > 20
+        for flag in flags:
+            code = run(["plan", flag], {})
+            err = capsys.readouterr().err
+            assert "To Ansible it is" in err or "No such option" not in err, (flag, code)
 
 
 def test_other_flags_are_none_of_ansibles(capsys: pytest.CaptureFixture[str]) -> None:

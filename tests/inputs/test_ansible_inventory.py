@@ -53,8 +53,10 @@ FILES = {
     "group_vars/gpu/more.yml": VAULTED,
     "group_vars/site.yml": "aegis: {provider: ollama, service: aegis}\n",
     "host_vars/g2.yml": "aegis: {provider: lm-studio}\n",
+    "host_vars/w3.yml": "ansible_host: \"{{ hostvars['g2'].ansible_host }}\"\n",
     "ansible.cfg": "[defaults]\nremote_user = deploy\nvault_password_file = pw\n"
-    "[privilege_escalation]\nbecome_ask_pass = True\n",
+    "no_log = True\ncallback_result_format = yaml\ndisplay_failed_stderr = yes\n"
+    "task_timeout = 1\n[privilege_escalation]\nbecome_ask_pass = True\n",
     "pw": "opensesame\n",
 }
 
@@ -146,6 +148,11 @@ b: [
         (NEW_ERRORS, NEW_ERRORS.replace("\n1 foo: hunter2\n2 b: [\n       ^ column 7\n\n", "")),
         (OLD_ERRORS, OLD_ERRORS.partition("\n\nThe offending")[0]),
         ("[WARNING]: a\n[WARNING]: b\n", "[WARNING]: a\n[WARNING]: b\n"),
+        ("ERROR: no\nTraceback (most recent call last):\n  File x\n    y = hunter2\n", "ERROR: no"),
+        (
+            "[ERROR]: Attempting to decrypt but no vault secrets found\n1 hunter2\n[WARNING]: b",
+            "a vault stays closed: nothing that opens it was found\n[WARNING]: b",
+        ),
     ],
 )
 def test_lines_that_ansible_quotes_are_not_told(errors: str, told: str) -> None:
@@ -155,10 +162,54 @@ def test_lines_that_ansible_quotes_are_not_told(errors: str, told: str) -> None:
 def test_where_it_may_want_a_vaults_password_it_is_said_how_it_gets_one(
     tmp_path: Path, stand_ins: Mapping[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program(tmp_path / "bin" / "ansible", "echo 'no vault secrets found' >&2; exit 4")
+    words = "Decryption failed (no vault secrets were found that could decrypt)."
+    program(tmp_path / "bin" / "ansible", f"echo '{words}' >&2; exit 4")
     code, _, err = said(capsys, "validate", "-i", "ansible:hosts", environ=stand_ins)
     assert code == 3
+    assert "it says: a vault stays closed: nothing that opens it was found\n" in err
     assert "; a vault's password is not asked for here: set ANSIBLE_VAULT_PASSWORD_FILE\n" in err
+
+
+def printed(*words: str) -> str:
+    message = f"aegis-provision-begins {' '.join(words)} aegis-provision-ends"
+    return f"cat <<'E'\nlocalhost | SUCCESS => {json.dumps({'msg': message})}\nE"
+
+
+def test_an_inventory_that_ansible_passes_over_is_named(
+    tmp_path: Path, stand_ins: Mapping[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = tmp_path / "bin"
+    complaint = "[WARNING]: Unable to parse /i/bad.ini as an inventory source"
+    program(where / "ansible", f"echo '{complaint}' >&2; {printed('host=YQ==', 'config=')}")
+    program(where / "ansible-inventory", """echo '{"ungrouped": {"hosts": ["a"]}}'""")
+    code, _, err = said(capsys, "hosts", "-i", "ansible:hosts", environ=stand_ins)
+    assert code == 3
+    assert 'warning: Ansible can\'t read "/i/bad.ini", so that hosts and groups of it are' in err
+    assert "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=true" in err
+
+
+def test_where_ansible_finds_no_host_it_is_not_said_that_settings_are_missing(
+    tmp_path: Path, stand_ins: Mapping[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(tmp_path / "bin" / "ansible", printed("config=", "PLAYBOOK_DIR=bnVsbA=="))
+    program(tmp_path / "bin" / "ansible-inventory", "echo '{}'")
+    code, _, err = said(capsys, "hosts", "-i", "ansible:hosts", environ=stand_ins)
+    assert code == 3
+    assert err.startswith("error: Ansible finds no host in hosts\n")
+    assert "ansible-inventory -i hosts --graph" in err
+
+
+def test_the_program_that_prints_something_else_is_named(
+    tmp_path: Path, stand_ins: Mapping[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    program(tmp_path / "bin" / "ansible", "echo hello")
+    _, _, err = said(capsys, "hosts", "-i", "ansible:hosts", environ=stand_ins)
+    assert err.startswith("error: ansible prints no result of the task that it was given\n")
+    assert "= see what it prints: ansible -i hosts localhost -m debug -a var=aegis\n" in err
+    program(tmp_path / "bin" / "ansible", printed("host=YQ==", "config="))
+    program(tmp_path / "bin" / "ansible-inventory", "echo hello")
+    _, _, err = said(capsys, "hosts", "-i", "ansible:hosts", environ=stand_ins)
+    assert err.startswith("error: ansible-inventory prints a value that is no JSON\n")
 
 
 def test_it_has_its_time(
@@ -207,6 +258,16 @@ def test_it_gets_what_the_operator_has_and_all_sources_at_once(
 )
 def test_its_locale_is_one_of_utf8(environ: Mapping[str, str], added: Mapping[str, str]) -> None:
     assert ansible_inventory._utf8_locale(environ) == added  # noqa: SLF001
+
+
+def test_a_home_is_filled_in_as_no_shell_does_it_after_a_colon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", "/home/op")
+    assert ansible_source(Path("ansible:~/hosts")) == "/home/op/hosts"
+    assert absolute_path(Path("ansible:~/hosts"), Path("/here")) == "ansible:/home/op/hosts"
+    assert ansible_source(Path("ansible:~h1,h2")) == "~h1,h2"
+    assert ansible_source(Path("ansible:~no-such-user-here/x")) == "~no-such-user-here/x"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +328,12 @@ def test_ansible_itself_fills_in_what_is_ours(
         },
         **{
             name: {"ansible_user": "deploy", "aegis": {"provider": "ollama", "service": "aegis"}}
-            for name in ("w1", "w2", "w3")
+            for name in ("w1", "w2")
+        },
+        "w3": {
+            "ansible_host": "g2.example.com",
+            "ansible_user": "deploy",
+            "aegis": {"provider": "ollama", "service": "aegis"},
         },
     }
     resolved = shown["_meta"]["resolved"]

@@ -234,6 +234,34 @@ def test_becoming_another_user_is_as_ansible_would(
     assert found == ()
 
 
+def test_what_nobody_wrote_is_not_said_to_be_set() -> None:
+    """Ansible's own defaults are ours; an empty user or key is none to its ``ssh``."""
+    inventory, found = of_one(
+        {
+            "aegis": {"provider": "glm", "config_path": "auto"},
+            "ansible_become": True,
+            "ansible_user": "",
+            "ansible_private_key_file": None,
+        },
+        configuration={"ansible_become_user": "root", "ansible_become_method": "sudo"},
+    )
+    settings = inventory.hosts["g1"].settings
+    assert found == ()
+    assert not {"become_user", "become_method", "user", "identity_file"} & set(settings)
+    assert inventory.hosts["g1"].target.become_user == "root"
+
+
+@pytest.mark.parametrize("merges", [False, True])
+def test_a_session_variable_out_of_a_vault_is_refused(merges: bool) -> None:
+    ours = {"provider": "glm", "env": {"A": "hunter2", "B": "b"}}
+    declared = {"aegis": {"provider": "glm", "env": {"A": "(vaulted)", "B": "b"}}}
+    _, found = of_one({"aegis": ours}, {"gpu": declared}, merges=merges)
+    [refused] = (item for item in found if item.is_error)
+    assert (refused.code, refused.hosts) == ("literal-secret", ("g1",))
+    assert refused.message.startswith('"env.A" (ansible: group gpu) comes out of a vault')
+    assert "hunter2" not in repr(found)
+
+
 def test_what_is_wrong_is_told_once_for_all_hosts_it_is_wrong_for() -> None:
     wrong = {"aegis": {"provider": "glm", "modell": "m"}}
     declared = {"groups": {"site": wrong}, "hosts": {}}
@@ -247,7 +275,9 @@ def test_what_is_wrong_is_told_once_for_all_hosts_it_is_wrong_for() -> None:
 
 def test_a_secret_is_refused_and_not_repeated() -> None:
     _, found = of_one({"aegis": {"provider": "glm", "model": "sk-ant-hunter2hunter2"}})
-    assert [item.code for item in found if item.is_error] == ["literal-secret"]
+    [refused] = (item for item in found if item.is_error)
+    assert refused.code == "literal-secret"
+    assert "to Ansible too it is plain text" in refused.hint
     assert "hunter2" not in repr(found)
 
 

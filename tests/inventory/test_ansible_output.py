@@ -83,6 +83,28 @@ def test_of_each_host_the_failures_are_kept_beside_what_the_others_say() -> None
     assert filled.variables == {"a": {"aegis": {}}}
 
 
+def test_what_only_a_task_of_the_host_can_say_is_asked_of_that() -> None:
+    asked = json.loads(task_arguments(of_each=True))["msg"]
+    assert "lookup('ansible.builtin.vars', name) | to_json" in asked
+    assert "default('?')" in json.loads(task_arguments())["msg"]
+    words = [host("a"), "ours=", f"aegis={coded({})}", "ansible_host=?", host("b"), "config="]
+    filled = read_filled(printed(*words, f"DEFAULT_REMOTE_USER={coded('root')}"))
+    assert filled.open == ("a",)
+    own = read_filled(
+        printed(host("a"), "ours=", f"ansible_host={coded('h')}", f"aegis={coded({})}", host="a")
+        + b'c | FAILED! => {"msg": "the connection plugin \'x.y.lxd\' was not found"}\n'
+        + b'd | FAILED! => {"msg": "no"}\n'
+    )
+    whole = filled.completed(own, ["b", "c", "d"])
+    assert whole.hosts == ("a", "b", "c", "d")
+    assert whole.variables == {
+        "a": {"ansible_host": "h", "aegis": {}},
+        "c": {"aegis": {}, "ansible_connection": "x.y.lxd"},
+    }
+    assert (whole.failures, whole.open) == ({"d": "no"}, ())
+    assert whole.configuration["DEFAULT_REMOTE_USER"] == "root"
+
+
 @pytest.mark.parametrize(
     "output",
     [

@@ -360,7 +360,8 @@ def test_a_bastion_among_arguments_of_ssh_is_taken(settings: str, key: str, valu
     [
         ("-F ssh.cfg", "-F", "name that ssh config with --ssh-config"),
         ("-o StrictHostKeyChecking=no", "StrictHostKeyChecking", HOST_KEYS),
-        ("-l u -F x", "-l, -F", f"name that ssh config with --ssh-config; {OPTIONS}"),
+        ("-l u -F x", "-l, -F", "name it with 'user'; name that ssh config with --ssh-config"),
+        ("-b 10.0.0.1 -p 5", "-b, -p", f"name it with 'port'; {OPTIONS}"),
     ],
 )
 def test_what_else_leads_elsewhere_in_arguments_of_ssh_is_named(

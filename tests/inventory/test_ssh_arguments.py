@@ -27,7 +27,16 @@ MEANINGS: list[tuple[str, tuple[str, ...] | None, tuple[str, ...]]] = [
     ("-o ProxyCommand=none -J b", (), ()),
     ('-o ProxyCommand="ssh -W %h:%p -q user@gw"', ("user@gw",), ()),
     ("-o 'ProxyCommand /usr/bin/ssh -p 2222 -l u -W %h:%p gw'", ("u@gw:2222",), ()),
-    ('-o ProxyCommand="ssh -i key -W %h:%p gw"', None, ("ProxyCommand",)),
+    ('-o ProxyCommand="ssh -i key -W %h:%p gw"', ("gw",), ("-i",)),
+    ('-o ProxyCommand="ssh -W [%h]:%p u@gw -p 2222"', ("u@gw:2222",), ()),
+    ('-o ProxyCommand="ssh -o User=u -oPort=2222 -A -W %h:%p gw"', ("u@gw:2222",), ()),
+    ("-o ProxyCommand='ssh -F f -o StrictHostKeyChecking=no -W %h:%p gw' -i k", ("gw",),
+     ("-F", "StrictHostKeyChecking", "-i")),
+    ("-o ProxyCommand='ssh -o ConnectTimeout=3 -c aes -W %h:%p gw'", ("gw",), ()),
+    ("-o ProxyCommand='ssh -J a -W %h:%p gw'", None, ("ProxyCommand",)),
+    ("-o ProxyCommand='ssh -o HostName=x -W %h:%p gw'", None, ("ProxyCommand",)),
+    ("-o ProxyCommand='ssh -W %h:%p gw true'", None, ("ProxyCommand",)),
+    ("-J a -o ProxyCommand='ssh -i k -W %h:%p gw'", ("a",), ()),
     ('-o ProxyCommand="ssh -W other:22 gw"', None, ("ProxyCommand",)),
     ('-o ProxyCommand="ssh gw nc %h %p"', None, ("ProxyCommand",)),
     ("-o ProxyCommand='nc -x proxy %h %p' -J b", None, ("ProxyCommand",)),
@@ -40,7 +49,7 @@ MEANINGS: list[tuple[str, tuple[str, ...] | None, tuple[str, ...]]] = [
     ("- -- -J b", ("b",), ()),
     ("-o 'unpaired", None, (UNREADABLE,)),
     ("-J {{ bastion }}", None, (UNREADABLE,)),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "jump", "left"), MEANINGS)
