@@ -14,10 +14,11 @@ import pickle
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from distributed import get_worker
@@ -34,7 +35,7 @@ from aegis_provision.workers.sealing import KeyPair
 from aegis_provision.workers.secret_pickle import hide_all, plain, put_together, read_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from distributed import Worker
 
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
 SILENCE = 60.0
 """After so many seconds without a word the operator's process is taken for gone."""
+
+ASK_AGAIN = 20.0
+"""After so many seconds without an answer a question is asked again."""
 
 _LOOK_EVERY = 5.0
 
@@ -107,11 +111,12 @@ def end(run: str) -> None:
 class _Run:
     """A run on this worker."""
 
-    def __init__(self, name: str, dask: Worker) -> None:
+    def __init__(self, name: str, dask: Worker, patience: float = ASK_AGAIN) -> None:
         self.cancel: CancelToken = CancelToken()
         self.heard = time.monotonic()
         self._name = name
         self._dask = dask
+        self._patience = patience
         self._pair = KeyPair()
         self._questions = itertools.count(1)
         self._answers: dict[int, SimpleQueue[bytes | None]] = {}
@@ -216,10 +221,7 @@ class _Run:
         question = next(self._questions)
         queue = self._answers[question] = SimpleQueue()
         try:
-            if self._ended.is_set():
-                raise _NobodyError
-            self._say(said, number, question, plain(about))
-            body = queue.get()
+            body = self._answer_to(queue, partial(self._say, said, number, question, plain(about)))
         finally:
             del self._answers[question]
         if body is None:
@@ -228,6 +230,14 @@ class _Run:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def _answer_to(self, queue: SimpleQueue[bytes | None], ask: Callable[[], None]) -> bytes | None:
+        """Ask until there is an answer: what goes either way may be lost with a connection."""
+        while not self._ended.is_set():
+            ask()
+            with suppress(Empty):
+                return queue.get(timeout=self._patience)
+        return None
 
     def _fetch(self, path: str) -> bytes | None:
         content: bytes | None = self._ask(Said.FILE, 0, (self._dask.address, path))

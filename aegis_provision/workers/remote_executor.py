@@ -45,11 +45,19 @@ _TRIES = (False, False, True)
 _RESTARTING = frozenset({Step.RESTART, Step.VERIFY, Step.ROLL_BACK})
 _GONE = "the worker"
 _EITHER = "it has either the old file or the new one"
+_MAY_GO_ON = f"{_EITHER}, as the worker may still be at it"
 _LOOK = "look at it with 'plan', then apply again"
 
 
 class WorkerGoneError(Exception):
-    """A worker ended while it worked; the text says how."""
+    """A worker ended while it worked; the text says how.
+
+    One that is only ``cut_off`` may go on with the step that it is at.
+    """
+
+    def __init__(self, told: str, *, cut_off: bool = False) -> None:
+        super().__init__(told)
+        self.cut_off = cut_off
 
 
 class WorkerBugError(Exception):
@@ -190,7 +198,7 @@ class RemoteExecutor:
 
     def _run(self, work: RunHost, calls: Calls) -> HostResult:
         task, host = work.task, work.task.plan.host
-        told = ""
+        told, cut_off = "", False
         for number, last in enumerate(_TRIES):
             home, progress = self._homes.get(host), _Progress()
             with self._worker(host, home, alone=last) as worker:
@@ -202,17 +210,16 @@ class RemoteExecutor:
                     result = worker.call(order, _watched(calls, progress))
                     return _with_warning(result, told)
                 except WorkerGoneError as gone:
-                    told = str(gone)
+                    told, cut_off = str(gone), gone.cut_off
             if progress.begun_writing or progress.begun_restarting:
-                return self._broken_off(work, calls, told, progress)
+                state = _MAY_GO_ON if cut_off else self._state_now(work, calls)
+                return _broken_off(task.plan.host, told, state, progress)
             self._tell(calls, host, told, number)
         message = f"{_lost(told)}; nothing was written there"
         return HostResult(host, Status.FAILED, message, self._workers.hint)
 
-    def _broken_off(
-        self, work: RunHost, calls: Calls, told: str, progress: _Progress
-    ) -> HostResult:
-        """Return how a host ended on which a worker died while it wrote or restarted."""
+    def _state_now(self, work: RunHost, calls: Calls) -> str:
+        """Read a host on which a worker died, and return in words which file is there."""
         task = work.task
         found = self.read(ReadHost(task.job, work.reader), calls)
         if found.accepted:
@@ -221,17 +228,12 @@ class RemoteExecutor:
         if not isinstance(plan, HostPlan):
             raise TypeError("a plan is read by what makes plans")
         if plan.action is Action.UNREACHABLE:
-            state = f"{_EITHER}, as it can't be read now: {plan.message}"
-        elif plan.digests == task.plan.digests and task.plan.writes:
-            state = "its file is the old one"
-        elif plan.action is Action.UNCHANGED:
-            state = "its file is the new one"
-        else:
-            state = "its file is neither the one from before nor the new one"
-        if progress.begun_restarting:
-            state += ", and whether Aegis was restarted is not known"
-        message = f"{told} while it was worked on; {state}"
-        return HostResult(task.plan.host, Status.FAILED, message, _LOOK)
+            return f"{_EITHER}, as it can't be read now: {plan.message}"
+        if plan.digests == task.plan.digests and task.plan.writes:
+            return "its file is the old one"
+        if plan.action is Action.UNCHANGED:
+            return "its file is the new one"
+        return "its file is neither the one from before nor the new one"
 
     def _tell(self, calls: Calls, host: str, told: str, number: int) -> None:
         """Tell that another worker takes ``host`` over, if one does."""
@@ -281,6 +283,13 @@ def _watched(calls: Calls, progress: _Progress) -> Calls:
         return calls.before_write(host, change)
 
     return Calls(emit, before_write, calls.cancel)
+
+
+def _broken_off(host: str, told: str, state: str, progress: _Progress) -> HostResult:
+    """Return how a host ended on which a worker died while it wrote or restarted."""
+    if progress.begun_restarting:
+        state += ", and whether Aegis was restarted is not known"
+    return HostResult(host, Status.FAILED, f"{told} while it was worked on; {state}", _LOOK)
 
 
 def _lost(told: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import random
 import signal
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,7 @@ import pytest
 from aegis_provision.errors import RefusedError
 from aegis_provision.planning.plan import Action
 from aegis_provision.rollout.connection_pool import ConnectionPool
-from aegis_provision.rollout.events import HostFinished, KeysAccepted, WriteBegun
+from aegis_provision.rollout.events import KeysAccepted, WriteBegun
 from aegis_provision.rollout.host_worker import HostWorker
 from aegis_provision.rollout.inspection import check_fleet
 from aegis_provision.rollout.planner import plan_fleet
@@ -26,9 +25,10 @@ from aegis_provision.workers.portable_route import OWN_AGENT
 from aegis_provision.workers.remote_executor import RemoteExecutor
 from tests.fleet.dask_cluster import memory_holds, running_dask
 from tests.fleet.jobs import TOKEN
-from tests.workers.test_process_pool import DIGEST, OLD, THEIRS, Recorded, _apply
+from tests.workers.runs import DIGEST, THEIRS, Recorded, apply_plans, check_kill_law, make_old
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator
 
     from aegis_provision.rollout.events import Event
@@ -74,9 +74,7 @@ def test_it_does_what_one_process_does_and_no_secret_is_on_the_way(
     hosts_of: Callable[..., Hosts], cluster: DaskCluster
 ) -> None:
     hosts = hosts_of("new", "-gone", "old", "broken", "moved")
-    for name in ("old", "moved"):
-        hosts.file_of(name).write_text(OLD)
-        hosts.file_of(name).chmod(0o600)
+    make_old(hosts, "old", "moved")
     hosts.file_of("broken").write_text("{")
     known_hosts = hosts.root / "known_hosts"
     environ = {**os.environ, "A_TOKEN": "token-of-the-environment"}
@@ -107,7 +105,7 @@ def test_it_does_what_one_process_does_and_no_secret_is_on_the_way(
                 seen.extend(path.read_bytes() for path in cluster.root.rglob("*") if path.is_file())
 
         recorded = Recorded(hosts, look)
-        results = _apply(dask, plans, recorded).results
+        results = apply_plans(dask, plans, recorded).results
         again = plan_fleet(hosts.jobs, dask, hosts.emit)
         wanted = [item.encode() for item in canaries]
         assert memory_holds(cluster.scheduler.pid, *wanted, cluster.address.encode()) == [
@@ -157,46 +155,19 @@ def test_a_site_without_a_worker_and_a_scheduler_that_is_not_there_are_told(
 def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
     hosts_of: Callable[..., Hosts], cluster: DaskCluster
 ) -> None:
-    names = [f"h{number}" for number in range(6)]
-    hosts = hosts_of(*names)
-    chance = random.Random(16)  # noqa: S311 - moments, no secrets
-    new: dict[str, str] = {}
+    hosts = hosts_of(*(f"h{number}" for number in range(6)))
     eu = [cluster.workers[0]]
+
+    def kill(chance: random.Random) -> None:
+        pid = chance.choice(cluster.pids)
+        at_site = pid == eu[-1].pid
+        os.kill(pid, signal.SIGKILL)
+        started = cluster.start_worker(*(EU if at_site else ()))
+        if at_site:
+            eu.append(started)
+
     with _dask(cluster, hosts, h0="eu") as dask:
-        for _ in range(4):
-            for name in names:
-                hosts.file_of(name).write_text(OLD)
-                hosts.file_of(name).chmod(0o600)
-                lock = hosts.file_of(name).parent / ".aegis-provision" / "lock"
-                lock.unlink(missing_ok=True)
-            left = [chance.randrange(30)]
-
-            def kill(_: Event, left: list[int] = left) -> None:
-                left[0] -= 1
-                if left[0] == 0:
-                    pid = chance.choice(cluster.pids)
-                    site = pid == next(w.pid for w in eu if w.poll() is None)
-                    os.kill(pid, signal.SIGKILL)
-                    started = cluster.start_worker(*(EU if site else ()))
-                    if site:
-                        eu.append(started)
-
-            plans = plan_fleet(hosts.jobs, dask, hosts.emit)
-            results = _apply(dask, plans, Recorded(hosts, kill)).results
-            for result in results:
-                text = hosts.file_of(result.host).read_text()
-                new.setdefault(result.host, text) if text != OLD else None
-                assert text in (OLD, new.get(result.host))
-                if result.status is Status.RESTART_PENDING:
-                    assert text != OLD, result
-                elif result.status is Status.FAILED:
-                    assert ("the old one" in result.message) is (text == OLD), result
-                else:
-                    assert result.status is Status.REFUSED, result
-                    assert "another run is writing here" in result.message
-                    assert text == OLD
-            finished = [item.result for item in hosts.events if isinstance(item, HostFinished)]
-            assert sorted(item.host for item in finished[-len(names) :]) == names
+        check_kill_law(dask, hosts, kill, rounds=4)
     for path in cluster.root.glob("*.log"):
         assert TOKEN not in path.read_text()
         assert THEIRS not in path.read_text()

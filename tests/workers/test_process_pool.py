@@ -3,62 +3,59 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import pickle
-import random
 import signal
 import socket
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aegis_provision.planning.digests import DigestKey
 from aegis_provision.planning.plan import Action, changes_sessions
-from aegis_provision.playbook.host_counts import HostCount
-from aegis_provision.playbook.plays import Gates, Restart, Schedule, ScheduledPlay, Sessions
-from aegis_provision.playbook.schedule import single_play
+from aegis_provision.playbook.plays import Gates, Restart, Sessions
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import (
     ConnectRetried,
-    HostFinished,
     KeysAccepted,
     Step,
     StepStarted,
     WriteBegun,
 )
-from aegis_provision.rollout.host_work import Calls, ReadHost, RunTerms
+from aegis_provision.rollout.host_work import Calls, ReadHost
 from aegis_provision.rollout.host_worker import HostWorker
 from aegis_provision.rollout.inspection import check_fleet
-from aegis_provision.rollout.planner import PlanReader, plan_fleet
+from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.rollout.redact_remote_text import run_secrets
 from aegis_provision.rollout.results import Status
-from aegis_provision.rollout.run_schedule import run_schedule
 from aegis_provision.workers.process_pool import WorkerProcesses, worker_environ
 from aegis_provision.workers.remote_executor import RemoteExecutor, WorkerBugError
 from aegis_provision.workers.remote_host_worker import HostOrder, Route
 from tests.fleet.jobs import TOKEN
+from tests.workers.runs import (
+    DIGEST,
+    OLD,
+    READER,
+    THEIRS,
+    Recorded,
+    apply_plans,
+    check_kill_law,
+    make_old,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    import random
+    from collections.abc import Callable, Iterator
 
-    from aegis_provision.planning.plan import HostPlan
-    from aegis_provision.rollout.events import Event, FileChange
-    from aegis_provision.rollout.host_work import Executor
-    from aegis_provision.rollout.results import RunResult
+    from aegis_provision.rollout.events import Event
     from tests.fleet.jobs import Hosts
 
 pytestmark = pytest.mark.slow
 
 _HIGH = 500
-DIGEST = DigestKey.of(b"the key of this run")
-THEIRS = "token-in-the-hosts-file"
-OLD = json.dumps({"authToken": THEIRS, "port": 9100})
-READER = PlanReader()
 
 
 @contextmanager
@@ -67,47 +64,6 @@ def _processes(hosts: Hosts, count: int = 2) -> Iterator[tuple[RemoteExecutor, W
     workers = WorkerProcesses(hosts.connection, count, keep=100, known=known, digest=DIGEST)
     with RemoteExecutor(hosts.connection, workers) as executor:
         yield executor, workers
-
-
-@dataclass
-class Recorded:
-    """A run's record: what was told of writes, and which files were old when it was."""
-
-    hosts: Hosts
-    on_event: Callable[[Event], None] = lambda _: None
-    old: dict[str, bool] = field(default_factory=dict)
-
-    def before_write(self, host: str, change: FileChange) -> WriteBegun:
-        file = self.hosts.file_of(host)
-        self.old[host] = file.exists() and file.read_text() == OLD
-        event = WriteBegun(host, change)
-        self.on_event(event)
-        return event
-
-    def emit(self, event: Event) -> None:
-        self.hosts.emit(event)
-        self.on_event(event)
-
-
-def _apply(
-    executor: Executor,
-    plans: Sequence[HostPlan],
-    recorded: Recorded,
-    max_fail: int = 100,
-    gates: Gates | None = None,
-) -> RunResult:
-    (play,) = single_play().plays
-    play = replace(play, max_fail=HostCount(max_fail, percent=False), gates=gates or play.gates)
-    names = tuple(plan.host for plan in plans)
-    return run_schedule(
-        Schedule((ScheduledPlay(play, (names,)),)),
-        {job.host.name: job for job in recorded.hosts.jobs},
-        {plan.host: plan for plan in plans},
-        executor,
-        Calls(recorded.emit, recorded.before_write),
-        RunTerms("20261125T101500Z-0a1b2c", "anna@desk", DIGEST),
-        reader_of=lambda _: READER,
-    )
 
 
 @pytest.fixture
@@ -123,9 +79,7 @@ def test_they_do_what_one_process_does_and_hold_nothing_in_sight(
     hosts_of: Callable[..., Hosts], known_hosts: Path
 ) -> None:
     hosts = hosts_of("new", "-gone", "old", "broken", "moved")
-    for name in ("old", "moved"):
-        hosts.file_of(name).write_text(OLD)
-        hosts.file_of(name).chmod(0o600)
+    make_old(hosts, "old", "moved")
     hosts.file_of("broken").write_text("{")
     asked = hosts.root / "asked"
     ssh_config = hosts.root / "ssh_config"
@@ -157,7 +111,7 @@ def test_they_do_what_one_process_does_and_hold_nothing_in_sight(
                 assert not any(secret.encode() in data for data in seen)
         hosts.file_of("moved").write_text("{}")
         recorded = Recorded(hosts)
-        results = _apply(processes, plans, recorded).results
+        results = apply_plans(processes, plans, recorded).results
         again = plan_fleet(hosts.jobs, processes, hosts.emit)
         nowhere = HostOrder(ReadHost(hosts.jobs[0], READER), Route(problem=OSError()))
         worker = workers.take("new", None, alone=False)
@@ -183,14 +137,13 @@ def test_a_budget_is_exact_and_a_plan_made_elsewhere_is_made_again(
     hosts_of: Callable[..., Hosts],
 ) -> None:
     hosts = hosts_of("a", "b", "c", "d")
-    for name in "abcd":
-        hosts.file_of(name).write_text(OLD)
+    make_old(hosts, *"abcd")
     hosts.connection = replace(hosts.connection, forks=1)
     with HostWorker(hosts.connection, ConnectionPool(0), (), DIGEST) as one:
         plans = plan_fleet(hosts.jobs, one, hosts.emit)
     hosts.file_of("b").write_text("{}")
     with _processes(hosts) as (processes, _):
-        result = _apply(processes, plans, Recorded(hosts), max_fail=0)
+        result = apply_plans(processes, plans, Recorded(hosts), max_fail=0)
     assert [item.status for item in result.results] == [
         Status.RESTART_PENDING,
         Status.REFUSED,
@@ -243,8 +196,7 @@ def test_where_a_write_had_begun_the_result_says_which_file_is_there(
 ) -> None:
     """One dies before its write, one in its restart; the third knows nothing of that."""
     hosts = hosts_of("a", "b", "c")
-    for name in "abc":
-        hosts.file_of(name).write_text(OLD)
+    make_old(hosts, *"abc")
     hosts.connection = replace(hosts.connection, forks=1)
     hosts.jobs = tuple(
         replace(job, host=replace(job.host, service=replace(job.host.service, command=command)))
@@ -260,7 +212,7 @@ def test_where_a_write_had_begun_the_result_says_which_file_is_there(
                     os.kill(pid, signal.SIGKILL)
 
         plans = plan_fleet(hosts.jobs, processes, hosts.emit)
-        a, b, c = _apply(processes, plans, Recorded(hosts, kill), gates=gates).results
+        a, b, c = apply_plans(processes, plans, Recorded(hosts, kill), gates=gates).results
     died = "the worker process was killed by signal 9 while it was worked on"
     assert a.status is b.status is Status.FAILED
     assert a.message == f"{died}; its file is the old one"
@@ -276,41 +228,14 @@ def test_where_a_write_had_begun_the_result_says_which_file_is_there(
 def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
     hosts_of: Callable[..., Hosts],
 ) -> None:
-    names = [f"h{number}" for number in range(8)]
-    hosts = hosts_of(*names)
-    chance = random.Random(16)  # noqa: S311 - moments, no secrets
+    hosts = hosts_of(*(f"h{number}" for number in range(8)))
     with _processes(hosts, 2) as (processes, workers):
-        new: dict[str, str] = {}
-        for _ in range(4):
-            for name in names:
-                hosts.file_of(name).write_text(OLD)
-                hosts.file_of(name).chmod(0o600)
-                lock = hosts.file_of(name).parent / ".aegis-provision" / "lock"
-                lock.unlink(missing_ok=True)
-            left = [chance.randrange(40)]
 
-            def kill(_: Event, left: list[int] = left) -> None:
-                left[0] -= 1
-                if left[0] == 0 and workers.pids:
-                    os.kill(chance.choice(workers.pids), signal.SIGKILL)
+        def kill(chance: random.Random) -> None:
+            if workers.pids:
+                os.kill(chance.choice(workers.pids), signal.SIGKILL)
 
-            plans = plan_fleet(hosts.jobs, processes, hosts.emit)
-            results = _apply(processes, plans, Recorded(hosts, kill)).results
-            for result in results:
-                text = hosts.file_of(result.host).read_text()
-                assert text == OLD or json.loads(text)["authToken"] == THEIRS
-                new.setdefault(result.host, text) if text != OLD else None
-                assert text in (OLD, new.get(result.host))
-                if result.status is Status.RESTART_PENDING:
-                    assert text != OLD, result
-                elif result.status is Status.FAILED:
-                    assert ("the old one" in result.message) is (text == OLD), result
-                else:
-                    assert result.status is Status.REFUSED, result
-                    assert "another run is writing here" in result.message
-                    assert text == OLD
-            finished = [item.result for item in hosts.events if isinstance(item, HostFinished)]
-            assert sorted(item.host for item in finished[-8:]) == names
+        check_kill_law(processes, hosts, kill, rounds=4)
 
 
 def test_workers_that_cannot_be_started_are_gone(hosts_of: Callable[..., Hosts]) -> None:
