@@ -59,10 +59,11 @@ def _dask_executor(
     try:
         from aegis_provision.workers.dask_client import DaskWorkers
     except ModuleNotFoundError as problem:
-        if problem.name not in {"dask", "distributed", "nacl"}:
+        missing = (problem.name or "").partition(".")[0]
+        if missing not in {"dask", "distributed", "nacl"}:
             raise
         raise MissingExtraError(
-            f"--executor dask needs {problem.name}, which is not installed",
+            f"--executor dask needs {missing}, which is not installed",
             "pip install 'aegis-provision[dask]'",
         ) from None
     from aegis_provision.workers.portable_route import OWN_AGENT

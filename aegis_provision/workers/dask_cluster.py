@@ -37,6 +37,9 @@ AGAIN = "see why in the worker's log; 'dask worker' starts another one"
 
 _CONNECT_WITHIN = 15.0
 _ANSWER_WITHIN = 15.0
+_FIRST_ANSWER_WITHIN = 60.0
+"""A worker first has to load this package."""
+
 _HEAR_EVERY = 10.0
 _SILENCE = 60.0
 _NEW_WORKER_WITHIN = 15.0
@@ -232,7 +235,7 @@ class DaskCluster:
                 f"{counted(len(bare), 'Dask worker')} without TLS on another machine: {bare[0]}",
                 "start scheduler and workers with TLS, and write --scheduler tls://HOST:PORT",
             )
-        found = self._client.sync(self._unlike_workers, callback_timeout=2 * _ANSWER_WITHIN)
+        found = self._client.sync(self._unlike_workers, callback_timeout=2 * _FIRST_ANSWER_WITHIN)
         others = [text for text in found if text]
         if others:
             raise RefusedError(
@@ -248,14 +251,14 @@ class DaskCluster:
     async def _unlike(self, address: str) -> str:
         asked = self._client.run(dask_worker.versions_here, workers=[address], on_error="return")
         try:
-            replies: Mapping[str, Any] = await asyncio.wait_for(asked, _ANSWER_WITHIN)
+            replies: Mapping[str, Any] = await asyncio.wait_for(asked, _FIRST_ANSWER_WITHIN)
         except (OSError, TimeoutError):
             replies = {}
         there = replies.get(address, TimeoutError())
-        if isinstance(there, ImportError):
-            return f"{address}: aegis-provision can't be loaded there"
-        if isinstance(there, BaseException):
+        if isinstance(there, OSError | TimeoutError):
             return f"{address}: it does not answer"
+        if isinstance(there, BaseException):
+            return f"{address}: aegis-provision can't be loaded there"
         other = difference(own_versions(), there)
         return f"{address}: {other}" if other else ""
 

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from distributed import get_worker
 
@@ -37,8 +37,6 @@ from aegis_provision.workers.secret_pickle import hide_all, plain, put_together,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from distributed import Worker
-
     from aegis_provision.inventory.host import Target
     from aegis_provision.rollout.events import Event, FileChange, WriteBegun
     from aegis_provision.transport.connect_options import ConnectOptions, SaveKey
@@ -47,7 +45,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.retry import OnRetry
     from aegis_provision.transport.ssh.known_hosts import KeyVerdict
     from aegis_provision.transport.ssh.public_keys import HostKey
-    from aegis_provision.workers.dask_messages import TaskOutcome, Versions
+    from aegis_provision.workers.dask_messages import Message, TaskOutcome, Versions
     from aegis_provision.workers.remote_host_worker import HostOrder, WorkerSetUp
 
 SILENCE = 60.0
@@ -57,6 +55,21 @@ ASK_AGAIN = 20.0
 """After so many seconds without an answer a question is asked again."""
 
 _LOOK_EVERY = 5.0
+
+
+class DaskWorker(Protocol):
+    """What a run needs of the worker that it is on, as Dask has it."""
+
+    local_directory: str
+
+    @property
+    def address(self) -> str:
+        """Return where the scheduler and other workers reach it."""
+        ...
+
+    def log_event(self, topic: str, msg: Message) -> None:
+        """Tell all who listen to ``topic``."""
+        ...
 
 
 class _NobodyError(Exception):
@@ -70,7 +83,7 @@ def do_host(versions: Versions, run: str, number: int, data: bytes) -> TaskOutco
     with _RUNS_LOCK:
         found = _RUNS.get(run)
         if found is None:
-            found = _RUNS[run] = _Run(run, get_worker())
+            found = _RUNS[run] = RunOnWorker(run, get_worker())
     return found.do(number, data)
 
 
@@ -108,10 +121,10 @@ def end(run: str) -> None:
         threading.Thread(target=found.end, daemon=True).start()
 
 
-class _Run:
-    """A run on this worker."""
+class RunOnWorker:
+    """A run on this worker, which is ``dask`` to Dask; it asks again after ``patience`` seconds."""
 
-    def __init__(self, name: str, dask: Worker, patience: float = ASK_AGAIN) -> None:
+    def __init__(self, name: str, dask: DaskWorker, patience: float = ASK_AGAIN) -> None:
         self.cancel: CancelToken = CancelToken()
         self.heard = time.monotonic()
         self._name = name
@@ -269,5 +282,5 @@ class _Worker(RemoteHostWorker):
             ) from None
 
 
-_RUNS: dict[str, _Run] = {}
+_RUNS: dict[str, RunOnWorker] = {}
 _RUNS_LOCK = threading.Lock()
