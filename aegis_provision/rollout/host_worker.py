@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from aegis_provision.errors import Unreachable
 from aegis_provision.planning.digests import DigestKey
 from aegis_provision.planning.plan import Action, HostPlan, without_contents, without_write
+from aegis_provision.playbook.plays import OnFailure
 from aegis_provision.providers.redaction import Redactor
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import KeysAccepted
@@ -149,27 +150,39 @@ class HostWorker:
     def _plan_again(self, work: RunHost, calls: Calls) -> _Kept | HostResult:
         """Return the whole plan of a host that no one here has read, or why it can't be had.
 
-        It must do what the masked plan was agreed to for.
+        It must do what the masked plan was agreed to for, and where an earlier play of this run has
+        done that, nothing more. A host whose restart is to be undone on failure does not go on: the
+        file from before is gone with the worker.
         """
         task, host = work.task, work.task.plan.host
-        if task.wrote:
-            return HostResult(
-                host,
-                Status.FAILED,
-                "the worker that wrote its file is gone, and with it what a restore would need; "
-                "nothing further was done there",
-                "look at it with 'plan', then apply again",
-            )
+        if task.wrote and task.gates.on_failure is not OnFailure.KEEP:
+            return _not_gone_on(host, "and with it what a restore would need")
         found = self.read(ReadHost(task.job, work.reader), calls)
         if found.accepted:
             calls.emit(KeysAccepted(host, found.accepted))
         kept = self._kept[host]
         if kept.plan.action is Action.UNREACHABLE:
             return HostResult(host, Status.UNREACHABLE, kept.plan.message, kept.plan.hint)
-        if self._digest.of_plan(kept.plan) != task.plan.digests:
-            del self._kept[host]
-            return HostResult(host, Status.REFUSED, f"not written: {_MOVED}", _AGAIN)
-        return kept
+        if task.wrote:
+            as_agreed = kept.plan.action is Action.UNCHANGED
+        else:
+            as_agreed = self._digest.of_plan(kept.plan) == task.plan.digests
+        if as_agreed:
+            return kept
+        del self._kept[host]
+        if task.wrote:
+            return _not_gone_on(host, "and the file changed since")
+        return HostResult(host, Status.REFUSED, f"not written: {_MOVED}", _AGAIN)
+
+
+def _not_gone_on(host: str, why: str) -> HostResult:
+    """Return how a host ends whose file an earlier play wrote, on a worker that is gone."""
+    return HostResult(
+        host,
+        Status.FAILED,
+        f"the worker that wrote its file is gone, {why}; nothing further was done there",
+        "look at it with 'plan', then apply again",
+    )
 
 
 def host_worker(

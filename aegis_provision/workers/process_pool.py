@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from aegis_provision.errors import RefusedError
 from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.transport.shared_connections import FEW_LOGINS
 from aegis_provision.values import dataclass
@@ -90,10 +91,14 @@ class WorkerProcess:
         self._lock = threading.Lock()
 
     def start(self, set_up: bytes) -> None:
-        """Send ``set_up``, and take what the worker says from now on."""
+        """Send ``set_up``, and take what the worker says from now on, if there is a thread left."""
         with suppress(OSError):
             self._stream.send(Kind.SET_UP, 0, set_up)
-        threading.Thread(target=self._receive, name="worker", daemon=True).start()
+        try:
+            threading.Thread(target=self._receive, name="worker", daemon=True).start()
+        except RuntimeError:
+            self.process.kill()
+            self.gone = True
 
     def call(self, order: HostOrder, calls: Calls) -> Any:
         """Have ``order`` done; see :class:`~.remote_executor.Worker`."""
@@ -241,14 +246,21 @@ class WorkerProcesses:
         self._environ = worker_environ(environ)
         self._count = count
         self._workers: list[WorkerProcess] = []
+        self._problem = ""
         self._deaths = 0
         self._closed = False
         self._cancelled = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
+        """Start the workers, as many as this machine lets us. Raises :class:`RefusedError`."""
         for _ in range(self._count):
             self._launch()
+        if not self._workers:
+            raise RefusedError(
+                f"no worker process can be started: {self._problem}",
+                "fewer --workers need less; without them this process does the work itself",
+            )
         for worker in self._workers:
             worker.start(self._set_up)
         return self
@@ -332,7 +344,8 @@ class WorkerProcesses:
         """Return a new process, if this machine lets us: it may be short of memory, or of them."""
         try:
             worker = WorkerProcess(self._environ)
-        except OSError:
+        except OSError as problem:
+            self._problem = problem.strerror or str(problem)
             return None
         self._workers.append(worker)
         return worker

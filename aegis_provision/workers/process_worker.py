@@ -143,16 +143,27 @@ class _Server:
 
 
 class _Threads:
-    """Threads that are begun when all others are busy, and end with the process."""
+    """Threads that are begun when all others are busy, and end with the process.
+
+    Where this machine lets us begin no more, work waits for one of those that there are.
+    """
 
     def __init__(self) -> None:
         self._waiting: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._idle = threading.Semaphore(0)
+        self._begun = False
 
     def run(self, work: Callable[[], None]) -> None:
         self._waiting.put(work)
-        if not self._idle.acquire(blocking=False):
+        if self._idle.acquire(blocking=False):
+            return
+        try:
             threading.Thread(target=self._serve, daemon=True).start()
+        except RuntimeError:
+            if not self._begun:
+                raise
+        else:
+            self._begun = True
 
     def _serve(self) -> None:
         while True:

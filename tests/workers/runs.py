@@ -30,6 +30,7 @@ DIGEST = DigestKey.of(b"the key of this run")
 THEIRS = "token-in-the-hosts-file"
 OLD = json.dumps({"authToken": THEIRS, "port": 9100})
 READER = PlanReader()
+MOST_FAIL = 100
 
 
 @dataclass
@@ -52,18 +53,24 @@ class Recorded:
         self.on_event(event)
 
 
+def play_of(*hosts: str, gates: Gates | None = None, max_fail: int = MOST_FAIL) -> ScheduledPlay:
+    """Return a play of ``hosts``, in one batch."""
+    (play,) = single_play().plays
+    play = replace(play, max_fail=HostCount(max_fail, percent=False), gates=gates or play.gates)
+    return ScheduledPlay(play, (hosts,))
+
+
 def apply_plans(
     executor: Executor,
     plans: Sequence[HostPlan],
     recorded: Recorded,
-    max_fail: int = 100,
-    gates: Gates | None = None,
+    *plays: ScheduledPlay,
+    max_fail: int = MOST_FAIL,
 ) -> RunResult:
-    (play,) = single_play().plays
-    play = replace(play, max_fail=HostCount(max_fail, percent=False), gates=gates or play.gates)
+    """Run ``plays``, or one of all hosts that leaves the restart to the operator."""
     names = tuple(plan.host for plan in plans)
     return run_schedule(
-        Schedule((ScheduledPlay(play, (names,)),)),
+        Schedule(plays or (play_of(*names, max_fail=max_fail),)),
         {job.host.name: job for job in recorded.hosts.jobs},
         {plan.host: plan for plan in plans},
         executor,

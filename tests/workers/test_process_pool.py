@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aegis_provision.errors import RefusedError
 from aegis_provision.planning.plan import Action, changes_sessions
-from aegis_provision.playbook.plays import Gates, Restart, Sessions
+from aegis_provision.playbook.plays import Gates, OnFailure, Restart, Sessions
 from aegis_provision.rollout.connection_pool import ConnectionPool
 from aegis_provision.rollout.events import (
     ConnectRetried,
     KeysAccepted,
+    PlayStarted,
     Step,
     StepStarted,
     WriteBegun,
@@ -44,6 +46,7 @@ from tests.workers.runs import (
     apply_plans,
     check_kill_law,
     make_old,
+    play_of,
 )
 
 if TYPE_CHECKING:
@@ -212,7 +215,9 @@ def test_where_a_write_had_begun_the_result_says_which_file_is_there(
                     os.kill(pid, signal.SIGKILL)
 
         plans = plan_fleet(hosts.jobs, processes, hosts.emit)
-        a, b, c = apply_plans(processes, plans, Recorded(hosts, kill), gates=gates).results
+        a, b, c = apply_plans(
+            processes, plans, Recorded(hosts, kill), play_of(*"abc", gates=gates)
+        ).results
     died = "the worker process was killed by signal 9 while it was worked on"
     assert a.status is b.status is Status.FAILED
     assert a.message == f"{died}; its file is the old one"
@@ -238,15 +243,54 @@ def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
         check_kill_law(processes, hosts, kill, rounds=4)
 
 
-def test_workers_that_cannot_be_started_are_gone(hosts_of: Callable[..., Hosts]) -> None:
+def test_a_host_that_a_dead_worker_wrote_goes_on_where_no_restore_is_asked_for(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    """It dies between two plays, and later again: before plays that restart a host."""
+    hosts = hosts_of("a", "b", "c")
+    make_old(hosts, *"abc")
+    command = f"echo >>{hosts.root / 'restarted'}"
+    hosts.jobs = tuple(
+        replace(job, host=replace(job.host, service=replace(job.host.service, command=command)))
+        for job in hosts.jobs
+    )
+    restart = Gates(Restart.ALWAYS, sessions=Sessions.IGNORE)
+    plays = (
+        play_of(*"abc"),
+        play_of("a", gates=restart),
+        play_of("b", gates=replace(restart, on_failure=OnFailure.ROLLBACK)),
+        play_of("c", gates=restart),
+    )
+    with _processes(hosts, 1) as (processes, workers):
+
+        def kill(event: Event) -> None:
+            if isinstance(event, PlayStarted) and event.play:
+                [pid] = workers.pids
+                os.kill(pid, signal.SIGKILL)
+                if event.play == 3:
+                    hosts.file_of("c").write_text(OLD)
+
+        plans = plan_fleet(hosts.jobs, processes, hosts.emit)
+        a, b, c = apply_plans(processes, plans, Recorded(hosts, kill), *plays).results
+    assert (a.status, b.status, c.status) == (Status.APPLIED, Status.FAILED, Status.FAILED)
+    assert "is gone, and with it what a restore would need; nothing further" in b.message
+    assert "is gone, and the file changed since; nothing further" in c.message
+    assert (hosts.root / "restarted").read_text() == "\n"
+
+
+def test_workers_that_cannot_be_started_are_told_before_all_else(
+    hosts_of: Callable[..., Hosts],
+) -> None:
     hosts = hosts_of("a")
     environ = {**os.environ, "LANG": "x" * 1024 * 1024}  # longer than execve(2) takes
     options = replace(hosts.connection.options, environ=environ)
     hosts.connection = replace(hosts.connection, options=options)
-    with _processes(hosts) as (processes, _):
-        [plan] = plan_fleet(hosts.jobs, processes, hosts.emit)
-    assert plan.action is Action.UNREACHABLE
-    assert "fewer --workers need less" in plan.hint
+    with (
+        pytest.raises(RefusedError, match="can be started: Argument list too long") as refused,
+        _processes(hosts),
+    ):
+        pass
+    assert "fewer --workers need less" in refused.value.hint
 
 
 def test_a_workers_environment_holds_what_an_interpreter_needs() -> None:
