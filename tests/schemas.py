@@ -20,14 +20,14 @@ def check_document(kind: str, content: object) -> None:
 def _validator(kind: str) -> Draft202012Validator:
     schema = load_schema(kind)
     Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(_closed(schema))
+    return Draft202012Validator(closed(schema, "required"))
 
 
-def _closed(schema: Any) -> Any:
-    """Return ``schema`` so that it refuses properties that it does not describe."""
+def closed(schema: Any, where: str) -> Any:
+    """Return ``schema`` so that it refuses what it does not describe, where it has ``where``."""
     if isinstance(schema, list):
-        return [_closed(item) for item in schema]
+        return [closed(item, where) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {key: _closed(value) for key, value in schema.items()}
-    return {"additionalProperties": False, **closed} if "required" in schema else closed
+    inner = {key: closed(value, where) for key, value in schema.items()}
+    return {"additionalProperties": False, **inner} if where in schema else inner

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +17,7 @@ import yaml
 
 from aegis_provision.version import __version__
 from tests.docs.transcripts import blocks
+from tests.fleet.http_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,12 +86,8 @@ class GitLab(BaseHTTPRequestHandler):
 def gitlab_api() -> Iterator[str]:
     others = {"id": 0, "author": {"id": 7}, "body": "## Plan: mine"}
     GitLab.notes = [others, {"id": 1, "author": {"id": 42}, "body": "hello"}]
-    with HTTPServer(("127.0.0.1", 0), GitLab) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(HTTPServer(("127.0.0.1", 0), GitLab)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 class Runner:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +16,7 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
 from tests.fleet.browser import browser
+from tests.fleet.http_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,14 +105,8 @@ def _served(site: Path) -> Iterator[str]:
             pass
 
     handler = functools.partial(Quiet, directory=str(site))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 _SEARCH = """(() => {

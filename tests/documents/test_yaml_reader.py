@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aegis_provision.documents.nodes import Mapping, Node, Scalar, Source, plain_value
 from aegis_provision.documents.scalars import is_ambiguous, resolve
 from aegis_provision.documents.yaml_reader import DEEPEST, LARGEST_FILE, decode, read_document
+from tests.counted import Counted
 
 
 def read(text: str) -> tuple[Node | None, list[str]]:
@@ -237,19 +238,6 @@ def test_where_every_mark_is_taken_a_pair_is_an_error() -> None:
 @given(st.text(st.characters(min_codepoint=0xA0, exclude_categories=["Cs", "Cc"]) | st.just("\\")))
 def test_text_as_json_escapes_it(text: str) -> None:
     assert value(json.dumps({text: [text]})) == {text: [text]}
-
-
-class Counted(str):
-    """A key that counts how often it is compared."""
-
-    __slots__ = ()
-    compared = 0
-
-    def __eq__(self, other: object) -> bool:
-        Counted.compared += 1
-        return str.__eq__(self, other)
-
-    __hash__ = str.__hash__
 
 
 @pytest.mark.parametrize("size", [1, 8, 9, 500])

@@ -11,6 +11,7 @@ from aegis_provision.report.diagnostics import (
     diagnostics_fields,
     diagnostics_lines,
 )
+from tests.counted import Counted
 
 LINES = 4000
 SOURCE = Source("inventory.yml", "".join(f"word{line}:\n" for line in range(1, LINES + 1)))
@@ -63,19 +64,6 @@ def test_the_same_diagnostic_is_one_with_all_its_hosts_in_order() -> None:
     shown = deduplicate(found, 50)
     assert [item.hosts for item in shown.shown] == [("b", "a", "c")]
     assert shown.omitted == 0
-
-
-class Counted(str):
-    """A name that counts how often it is compared."""
-
-    __slots__ = ()
-    compared = 0
-
-    def __eq__(self, other: object) -> bool:
-        Counted.compared += 1
-        return str.__eq__(self, other)
-
-    __hash__ = str.__hash__
 
 
 @pytest.mark.parametrize("count", [1000, 2000])

@@ -23,7 +23,7 @@ from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.retry import Retries
 from tests.fleet.openssh import running_sshd
-from tests.transport.ssh.test_proxy_command import RELAY
+from tests.fleet.proxy_command import RELAY
 from tests.transport.test_open_files import limited_to
 
 if TYPE_CHECKING:

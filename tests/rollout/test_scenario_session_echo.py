@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aegis_provision.providers.redaction import MASK
+from tests.fleet.http_server import JsonHandler, serving
 from tests.providers.test_redaction import SPELLINGS
 from tests.rollout.local_fleet import FIVE, LocalFleet, place
 
@@ -33,54 +32,31 @@ class _Aegis(ThreadingHTTPServer):
     word = ""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     server: _Aegis
 
     def do_GET(self) -> None:
         word = self.server.word
         if self.path == "/v1/health":
-            self._say(200, {"status": "ok", "uptime": 5, "sessions": {"active": 1}})
+            self.say(200, {"status": "ok", "uptime": 5, "sessions": {"active": 1}})
         elif self.path.endswith("/health"):
-            self._say(200, {"status": word, "claudeRunning": False, "details": word})
+            self.say(200, {"status": word, "claudeRunning": False, "details": word})
         elif self.headers["Authorization"] is None:
-            self._say(401, {})
+            self.say(401, {})
         else:
             names = {"windowName": word, "status": word, "workDir": f"/{word}"}
-            self._say(200, {"sessions": [{"id": ID, **names}, {"id": word}]})
+            self.say(200, {"sessions": [{"id": ID, **names}, {"id": word}]})
 
     def do_POST(self) -> None:
-        self._say(*self.server.told)
+        self.say(*self.server.told)
 
     def do_DELETE(self) -> None:
         self.do_POST()
 
-    def log_message(self, *_: object) -> None:
-        """Leave the console alone."""
-
-    def _say(self, status: int, what: object) -> None:
-        self.rfile.read(int(self.headers["Content-Length"] or 0))
-        body = json.dumps(what).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-@contextmanager
-def _serving() -> Iterator[_Aegis]:
-    with _Aegis(("127.0.0.1", 0), _Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
 
 @pytest.fixture
 def aegis() -> Iterator[_Aegis]:
-    with _serving() as server:
+    with serving(_Aegis(("127.0.0.1", 0), _Handler)) as server:
         yield server
 
 

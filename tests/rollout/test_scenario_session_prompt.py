@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fleet.http_server import JsonHandler, serving
 from tests.rollout.local_fleet import FIVE, LocalFleet, place
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class _Aegis(ThreadingHTTPServer):
     prompts = 0
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     server: _Aegis
 
     def do_GET(self) -> None:
@@ -53,38 +53,24 @@ class _Handler(BaseHTTPRequestHandler):
             self._say((401, {}))
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
         if self.path.endswith("/send"):
             self.server.prompts += 1
             self._say(self.server.script.send)
         else:
             self._say(self.server.script.start)
 
-    def log_message(self, *_: object) -> None:
-        """Leave the console alone."""
-
     def _say(self, answer: Answer) -> None:
         status, what = answer
         if not status:
             self.close_connection = True
             return
-        body = json.dumps(what).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.say(status, what)
 
 
 @pytest.fixture(scope="module")
 def aegis() -> Iterator[_Aegis]:
-    with _Aegis(("127.0.0.1", 0), _Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(_Aegis(("127.0.0.1", 0), _Handler)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

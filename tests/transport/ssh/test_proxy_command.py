@@ -20,24 +20,13 @@ from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.ssh.proxy_command import run_proxy_command
 from tests.fleet.clients import connection, logged_in, need, options, refusal, target_at
 from tests.fleet.openssh import free_port
+from tests.fleet.proxy_command import RELAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aegis_provision.transport.connect_options import ConnectOptions
     from tests.fleet.openssh import Sshd
-
-RELAY = """\
-import os, socket, sys, threading
-peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-def answers():
-    while data := peer.recv(65536):
-        os.write(1, data)
-    os._exit(0)
-threading.Thread(target=answers, daemon=True).start()
-while data := os.read(0, 65536):
-    peer.sendall(data)
-"""
 
 
 @pytest.fixture

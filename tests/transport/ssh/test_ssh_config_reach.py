@@ -12,6 +12,7 @@ import pytest
 from aegis_provision.errors import Unreachable
 from tests.fleet.clients import connection, need, options, target
 from tests.fleet.openssh import make_key, running_sshd
+from tests.fleet.proxy_command import RELAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,17 +113,6 @@ REST = (
     "Host h\n HostName 127.0.0.1\n Port {port}\nHost g\n HostName 127.0.0.1\n Port {gateport}\n"
     "Host *\n User {user}\n IdentityFile {key}\n IdentityAgent none\n GlobalKnownHostsFile none\n"
 )
-RELAY = """\
-import os, socket, sys, threading
-peer = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-def answers():
-    while data := peer.recv(65536):
-        os.write(1, data)
-    os._exit(0)
-threading.Thread(target=answers, daemon=True).start()
-while data := os.read(0, 65536):
-    peer.sendall(data)
-"""
 
 
 @pytest.fixture(scope="module")
