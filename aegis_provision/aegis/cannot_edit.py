@@ -1,4 +1,4 @@
-"""An edit of Aegis' file that is refused, whatever the file is written in."""
+"""An edit of Aegis' file that is refused, in JSON or in YAML."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def _is_interrupt(error: BaseException) -> bool:
 
 
 def _directory_is_gone() -> bool:
-    """Tell whether the working directory was removed: whatever needs its name fails then."""
+    """Tell whether the working directory was removed: all that needs its name fails then."""
     from pathlib import Path
 
     try:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _ALL = "all"
 _ENV = "env"
-# What is done anyway, and what Ansible's configuration says where nobody wrote anything into it.
-_AS_EVER = frozenset({"ssh", "smart"})
+# The defaults: of our connection, and of Ansible's configuration where its files say nothing.
+_DEFAULT_CONNECTIONS = frozenset({"ssh", "smart"})
 _DEFAULTS = {"ansible_become_user": "root", "ansible_become_method": "sudo"}
 _CONNECTION = "ansible_connection"
 _OFFERED = frozenset({"ssh", "local"})
@@ -338,7 +338,7 @@ def _as_ansible_becomes(
         for name, value in configuration.items()
         if ALIASES.get(name, name) not in named
         and value != _DEFAULTS.get(name)
-        and str(value).lower() not in {*HARMLESS_VALUES.get(name, ()), *_AS_EVER}
+        and str(value).lower() not in {*HARMLESS_VALUES.get(name, ()), *_DEFAULT_CONNECTIONS}
     }
     ours = found.get(OURS)
     becomes = found.get(_BECOME, configuration.get(_BECOME))

@@ -137,7 +137,7 @@ class HostSession:
     change what the path leads to, unless the target says otherwise; else the files are those of the
     directory's owner: ``as_owner(uid, gid, deadline)`` returns them, with ``gid`` for a user whom
     the host does not know, or raises :class:`NotAsOwner`. ``closers`` run on closing, in
-    order. ``idle`` sees to the connection while nobody uses it, and ``open_files`` is how many of
+    order. ``idle`` sees to the connection while it is not used, and ``open_files`` is how many of
     this process's files it takes.
 
     Every method but ``alive`` and ``close`` raises :class:`Unreachable` if the connection is lost.

@@ -147,7 +147,7 @@ class DaskCluster:
     def speak(
         self, function: Callable[..., None], *args: object, worker: str | None = None
     ) -> None:
-        """Have ``function`` called with the run and ``args`` on a worker, or all; nobody waits."""
+        """Have ``function`` called with the run and ``args`` on a worker, or all; don't wait."""
         workers = None if worker is None else [worker]
         self._client.loop.add_callback(self._say, function, self._run, *args, workers=workers)
 

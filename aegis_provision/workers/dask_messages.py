@@ -39,7 +39,7 @@ class Said(IntEnum):
 
 
 class Ended(IntEnum):
-    """How a task ended: ``LEFT`` is for one that was not to begin, or that nobody waits for."""
+    """How a task ended: ``LEFT`` is for one that was not to begin, or whose end is not awaited."""
 
     DONE = 1
     BUG = 2

@@ -3,7 +3,7 @@
 A task comes without its secrets. Once it has begun, the worker asks for them, and gets them sealed
 to a key pair that it made for this run; nothing but this process's memory holds them. Connections
 and whole plans stay here between a run's tasks, and go when the operator's process says that the
-run is over, or is not heard any more: nobody would record what is done then.
+run is over, or is not heard any more: what is done after that would not be recorded.
 """
 
 from __future__ import annotations

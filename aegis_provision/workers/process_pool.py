@@ -131,7 +131,7 @@ class WorkerProcess:
             self._stream.send(Kind.CANCEL, 0)
 
     def hang_up(self) -> None:
-        """Let the worker end: it sees that nobody is there any more."""
+        """Let the worker end: it sees that the operator's process is gone."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -168,7 +168,7 @@ class WorkerProcess:
                     self._pass_on(kind, body, call)
         except (EOFError, OSError):
             pass
-        finally:  # after a bug here too: nobody would take what the worker says any more
+        finally:  # after a bug here too: what the worker says is not read any more
             with self._lock:
                 self.gone = True
                 for call in self._calls.values():
@@ -270,7 +270,7 @@ class WorkerProcesses:
             self._closed = True
             workers = tuple(self._workers)
         for worker in workers:
-            if worker.hosts:  # nobody waits for them any more
+            if worker.hosts:  # their results are not awaited any more
                 worker.process.kill()
             worker.hang_up()
         for worker in workers:

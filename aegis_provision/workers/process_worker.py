@@ -1,7 +1,7 @@
 """A worker process: it does hosts' work for the operator's process, which started it.
 
 Its input is a socket, and all that it knows came over that: no argument, no environment, no file
-holds a secret. When the socket ends so does the process: nobody would record what it does.
+holds a secret. When the socket ends so does the process: what it does could not be recorded.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _end_soon() -> None:
-    """End the process after a moment in any case: an operator's that is gone kills nobody.
+    """End the process after a moment in any case: an operator's that is gone can't kill it.
 
     What is still under way can't be told any more; but connections end in order, if quickly.
     """

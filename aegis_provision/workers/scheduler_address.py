@@ -18,8 +18,7 @@ _HOW = (
 def check_scheduler(address: str) -> str:
     """Return ``address`` with its scheme. Raises :class:`InputError` for one not to be used.
 
-    Without TLS whoever is on the way could run code on all workers, so only loopback may do
-    without.
+    Without TLS anyone on the way could run code on all workers, so only loopback may do without.
     """
     full = address if "://" in address else f"tcp://{address}"
     try:

@@ -1,6 +1,6 @@
 """Seals what only one worker may read, with a key pair that the worker made for one run.
 
-PyNaCl's sealed boxes (X25519, XSalsa20-Poly1305): whoever knows the public key seals, and only the
+PyNaCl's sealed boxes (X25519, XSalsa20-Poly1305): the public key is enough to seal, and only the
 holder of the private key opens.
 """
 

@@ -4,7 +4,7 @@ A :class:`Secret` refuses to be pickled. Here each is replaced by its number amo
 secrets, which travel apart: over a worker's own pipe, or sealed to it. The pickle holds none. The
 texts of the operator's files stay behind too: places in them are told by line, and no more.
 
-Whoever makes a pickle decides what runs where it is read: only what came over a pipe of ours, or
+The maker of a pickle decides what runs where it is read: only what came over a pipe of ours, or
 was made by this run, may be given to :func:`put_together`.
 """
 

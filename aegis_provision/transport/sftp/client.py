@@ -58,7 +58,7 @@ class SftpClient:
     def send(self, kind: int, body: bytes, waiting: Reply[Any] | None = None) -> None:
         """Send a request whose reply ``waiting`` takes. Raises :class:`Unreachable`.
 
-        One that nobody waits for goes with the next that somebody does, or not at all.
+        One without ``waiting`` goes together with the next that has it, or not at all.
         """
         self._number = (self._number + 1) & 0xFFFFFFFF
         if waiting is not None:

@@ -314,8 +314,8 @@ class _Attempt:
     def _replies(self, prompts: tuple[tuple[str, bool], ...]) -> list[str] | None:
         """Return the answers to the host's questions, ``None`` where one is no password's.
 
-        Only a single question counts as one for the password, and only if nobody would see the
-        answer.
+        Only a single question counts as one for the password, and only if the answer
+        would not be echoed.
         """
         if not prompts:
             return []

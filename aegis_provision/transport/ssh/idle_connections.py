@@ -21,10 +21,9 @@ _LOOK_EVERY = 2.0
 
 
 class IdleConnection:
-    """A connection that rests, until whoever wants to use it wakes it."""
+    """A connection that may rest: the one thread reads it until :meth:`wake` is called."""
 
     def __init__(self, connection: Connection) -> None:
-        """Do nothing yet."""
         self.connection = connection
         self._exclusive = threading.Lock()
         self._resting = False
@@ -41,7 +40,7 @@ class IdleConnection:
                 self._resting = True
 
     def wake(self) -> None:
-        """Let whoever uses it read it."""
+        """Take it from the one thread: the caller reads it from now on."""
         with self._exclusive:
             if self._resting:
                 self._resting = False

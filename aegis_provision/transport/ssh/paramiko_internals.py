@@ -199,7 +199,7 @@ class _NothingCameError(Exception):
 
 
 class _Packets(Packetizer):
-    """paramiko's packets, read for as long as somebody waits for one.
+    """paramiko's packets, read only while a caller waits for one.
 
     paramiko reads for ever, in a thread that wakes ten times a second to see whether to end.
     ``until`` (``time.monotonic``) is when the reader stops waiting for a packet to begin; the rest
@@ -335,7 +335,7 @@ class OnData(Protocol):
 
 
 class _Ignored:
-    """An event that nobody waits for."""
+    """An event without a waiter."""
 
     def set(self) -> None:
         """Do nothing."""
@@ -383,7 +383,7 @@ class _ReadingEvent:
         if not self._is_set and self._connection.reads_in_background:
             with _MAKING:
                 inner = self._inner = self._inner or threading.Event()
-            # Looked at after that: whoever sets it looks for the inner one after.
+            # Looked at after that: ``set`` looks for the inner event last.
             if not self._is_set:
                 inner.wait(left)
         if not self._is_set and timeout is None:
@@ -622,7 +622,7 @@ class Connection(paramiko.Transport):
             step()
         except _NothingCameError:
             pass
-        except Exception as problem:  # noqa: BLE001 - whatever it sent, one host's garbage
+        except Exception as problem:  # noqa: BLE001 - one host's garbage may raise anything
             self._end(problem)
 
     def _take_packet(self) -> None:
@@ -641,7 +641,7 @@ class Connection(paramiko.Transport):
             self._handle(kind, message)
 
     def _handle(self, kind: int, message: Message) -> None:
-        """Hand a packet to what it is for. Raises whatever is wrong with it."""
+        """Hand a packet to what it is for. May raise anything: a host decides what is in it."""
         expected, self._expected_packet = self._expected_packet, ()
         if expected and kind not in expected:
             problem = MessageOrderError if self.agreed_on_strict_kex else paramiko.SSHException
@@ -690,7 +690,7 @@ class Connection(paramiko.Transport):
                 event.set()
 
     def open_channel(self, *args: Any, **kwargs: Any) -> paramiko.Channel:
-        """Open a channel as paramiko does; its answer is read by whoever asks."""
+        """Open a channel as paramiko does; the calling thread itself reads the answer."""
         timeout = kwargs.get("timeout")
         self._opening = self.channel_timeout if timeout is None else timeout
         try:
@@ -826,7 +826,7 @@ class Connection(paramiko.Transport):
         answer = paramiko.Message(m.asbytes())
         number, code = answer.get_int(), answer.get_int()
         words = answer.get_string()[:_MOST_SAID].decode(errors="replace")
-        if number in self.channel_events:  # else nobody asked
+        if number in self.channel_events:  # else it was not asked for
             self._refusals[number] = ChannelRefusedError(code, words)
         super()._parse_channel_open_failure(m)  # type: ignore[misc] # paramiko's own handler
 

@@ -326,8 +326,8 @@ def _check_owner(path: Path) -> None:
     trusted = facts.st_uid in {0, os.getuid()} and not facts.st_mode & stat.S_IWOTH
     if not trusted or (facts.st_mode & stat.S_IWGRP and not _is_own_group(facts)):
         raise SshConfigError(
-            f"{path}: bad owner or permissions: it must be yours or root's, and nobody else's "
-            "to write (chmod go-w)"
+            f"{path}: bad owner or permissions: it must be yours or root's, and others "
+            "must not be able to write it (chmod go-w)"
         )
 
 

@@ -1,7 +1,7 @@
 """Our half of the first exchange of SSH: who speaks, and which version of the protocol (RFC 4253).
 
-It is said as soon as there is a connection, by whoever makes one: the server's answer to it then
-comes while the library is still being loaded.
+The code that makes a connection says it at once: the server's answer then comes while the library
+is still being loaded.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _LINE = f"{VERSION}\r\n".encode()
 def say_version(connection: socket.socket | paramiko.Channel) -> None:
     """Say our version over a new connection.
 
-    A new connection takes so short a line whole. One that is lost already is told to whoever reads
-    from it, with what the server said before.
+    A new connection takes so short a line whole. That it is lost already is told to the first
+    reader, with what the server said before.
     """
     with suppress(OSError):
         connection.send(_LINE)
