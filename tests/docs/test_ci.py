@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -109,6 +110,7 @@ class Runner:
         shutil.copy(key, self.key)
         self.values = {
             "secrets.FLEET_SSH_KEY": Path(key).read_text(),
+            "secrets.FLEET_RECORD_KEY": base64.b64encode(bytes(range(32))).decode(),
             "secrets.OPENROUTER_API_KEY": operator.environ.pop("OPENROUTER_API_KEY"),
             "github.token": "token-of-the-job",
             "github.event.number": "7",
@@ -173,6 +175,7 @@ class Runner:
             "REVIEW_TOKEN": TOKEN,
             "FLEET_SSH_KEY": str(self.key),
             "OPENROUTER_API_KEY": self.values["secrets.OPENROUTER_API_KEY"],
+            "FLEET_RECORD_KEY": self.values["secrets.FLEET_RECORD_KEY"],
         }
         own = {
             key: value.replace("$CI_PROJECT_DIR", variables["CI_PROJECT_DIR"])
@@ -204,10 +207,26 @@ def test_a_change_goes_from_the_pull_request_to_the_fleet(runner: Runner) -> Non
     assert "## Plan: 3 hosts to write\n" in summary
     assert "## Apply: all hosts ended well\n" in summary
     assert all("defaultSessionEnv" in runner.operator.file_of(h).read_text() for h in "abc")
-    assert list((work / "state" / "aegis-provision").rglob("*"))
+    *_, kept = GITHUB["jobs"]["apply"]["steps"]
+    assert kept["with"]["path"].split() == ["run.html", "state/aegis-provision/runs"]
+    assert_records_undo(runner, work / "state/aegis-provision/runs")
     everything = summary + runner.posted.read_text() + str(applied) + str(planned)
-    for secret in ("secrets.FLEET_SSH_KEY", "secrets.OPENROUTER_API_KEY"):
-        assert runner.values[secret] not in everything
+    for name, secret in runner.values.items():
+        assert not name.startswith("secrets.") or secret not in everything
+
+
+def assert_records_undo(runner: Runner, records: Path) -> None:
+    """Roll back elsewhere, by the artifact and the key."""
+    state = runner.operator.root / "elsewhere" / "aegis-provision"
+    shutil.copytree(records, state / "runs")
+    key = state / "hmac.key"
+    key.write_bytes(base64.b64decode(runner.values["secrets.FLEET_RECORD_KEY"]))
+    script = 'eval "$(ssh-agent -s)" && trap "ssh-agent -k" EXIT; ssh-add "$KEY"\n'
+    script += 'chmod -R go= "$XDG_STATE_HOME"; aegis-provision rollback --yes'
+    environ = {"XDG_STATE_HOME": str(state.parent), "KEY": str(runner.key), **GITHUB["env"]}
+    undone = runner.run(script, environ)
+    assert undone.code == 0, undone
+    assert not any("defaultSessionEnv" in runner.operator.file_of(h).read_text() for h in "abc")
 
 
 def test_what_is_wrong_is_told_and_stops_the_job(runner: Runner) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shlex
@@ -189,6 +190,7 @@ def test_the_jobs_for_github_run_in_a_bare_container(image: Path, sshd: Sshd) ->
         environ = {
             **{key: value for key, value in GITHUB["env"].items() if "${{" not in value},
             "FLEET_SSH_KEY": sshd.client_key.read_text(),
+            "FLEET_RECORD_KEY": base64.b64encode(bytes(32)).decode(),
             "GITHUB_STEP_SUMMARY": str(work / "summary.md"),
             "XDG_STATE_HOME": str(work / "state"),
         }
