@@ -6,7 +6,7 @@ import grp
 import os
 import pwd
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +17,7 @@ from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 from aegis_provision.transport.ssh.ssh_config import SshConfig, read_ssh_config
 from aegis_provision.transport.ssh.ssh_config_lookup import VERSION, Query
 from aegis_provision.transport.ssh.ssh_config_reader import SshConfigError
+from aegis_provision.values import dataclass
 from tests.fleet.clients import need, options, target
 from tests.transport.ssh.openssh_config import lookup, ours, theirs
 
