@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -245,6 +246,42 @@ def test_it_gets_what_the_operator_has_and_all_sources_at_once(
     assert calls == [f"{tmp_path}/bin/ansible localhost -i hosts -i h1,h2, -m", "not a tty"]
     environ = (tmp_path / "environ").read_text().splitlines()
     assert {"ANSIBLE_VAULT_PASSWORD_FILE=pw", "ANSIBLE_BECOME_ASK_PASS=false"} <= set(environ)
+
+
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def test_programs_beside_the_interpreter_are_asked_in_an_environment_of_ours(
+    tmp_path: Path, stand_ins: Mapping[str, str]
+) -> None:
+    ours = f"ours= aegis={coded('{}')}"
+    answer = printed(
+        f"host={coded('g1')}", ours, f"host={coded('g2')}", ours,
+        "config=", f"PLAYBOOK_DIR={coded(json.dumps('plays'))}",
+    )  # fmt: skip
+    listed = '{"all": {"children": ["gpu"]}, "gpu": {"hosts": ["g1", "g2"]}}'
+    program(tmp_path / "ansible", f"env >environ\n{answer}")
+    program(tmp_path / "ansible-inventory", f"echo \"$@\" >calls; echo '{listed}'")
+    (tmp_path / "host_vars" / "g1").mkdir(parents=True)
+    given = {
+        **stand_ins, "PATH": "/usr/bin:/bin", "LC_ALL": "C", "ANSIBLE_ASK_PASS": "1",
+        "ANSIBLE_STDOUT_CALLBACK": "yaml",
+    }  # fmt: skip
+    (file,), found = ansible_inventory.read_ansible_inventory(["hosts"], 0, given)
+    assert found == ()
+    assert json.loads(file.data)["host_vars"] == {
+        "g1": "host_vars/g1/aegis.yml",
+        "g2": "host_vars/g2.yml",
+    }
+    calls = (tmp_path / "calls").read_text()
+    assert calls == "-i hosts --playbook-dir plays --list --export\n"
+    environ = set((tmp_path / "environ").read_text().splitlines())
+    assert {
+        "LC_ALL=C.UTF-8",
+        "ANSIBLE_ASK_PASS=false",
+        "ANSIBLE_STDOUT_CALLBACK=minimal",
+    } <= environ
 
 
 @pytest.mark.parametrize(
