@@ -89,7 +89,8 @@ class AnsibleInventory:
     """What Ansible's inventory comes to.
 
     ``groups`` maps names to their hosts that are ours, and to their children. ``others`` maps the
-    hosts without settings of ours to the groups in which they stand.
+    hosts without settings of ours to the groups in which they stand. Ansible ``merges`` mappings of
+    several places, or replaces them.
     """
 
     span: Span
@@ -97,6 +98,7 @@ class AnsibleInventory:
     hosts: tuple[AnsibleHost, ...]
     others: MappingOf[str, tuple[str, ...]]
     diagnostics: tuple[Diagnostic, ...]
+    merges: bool
 
 
 def read_ansible_document(file: InputFile) -> AnsibleInventory:
@@ -148,6 +150,7 @@ class _Converter:
                 if name not in variables
             },
             (*self.diagnostics, *self._out_of_vaults()),
+            self.content["merges"],
         )
 
     def _out_of_vaults(self) -> Iterator[Diagnostic]:
@@ -171,7 +174,8 @@ class _Converter:
             ours = found.get(OURS)
             if isinstance(ours, dict) and "connection" in ours:
                 continue
-            chosen = str(found.get(_CONNECTION, self.content["configuration"].get(_CONNECTION, "")))
+            configured = self.content["configuration"].get(_CONNECTION)
+            chosen = str(found.get(_CONNECTION, configured) or "")
             if chosen and CONNECTIONS.get(chosen, chosen) not in _OFFERED:
                 elsewhere.setdefault(chosen, []).append(name)
         for chosen, names in elsewhere.items():

@@ -53,7 +53,8 @@ _RESULT = re.compile(
 
 # Each value is printed as base64 of its JSON: no filter, callback or terminal changes that. A host
 # that has no settings of ours costs its name alone. Where a template names something that is not
-# defined it is to be asked for by the host's own task: in 'hostvars' there are no 'hostvars'.
+# defined it is to be asked for by the host's own task: in 'hostvars' there are no 'hostvars'. What
+# is omitted ('default(omit)') is as good as not set.
 _OPEN = "?"
 _OF_ANY = f"found[name] | to_json | b64encode | default({_OPEN!r})"
 _OF_ITS_OWN = "lookup('ansible.builtin.vars', name) | to_json | b64encode"
@@ -62,7 +63,7 @@ _TEMPLATE = (
     "host={{ host | b64encode }} "
     "{% set found = hostvars[host] %}"
     "{% if ISOURS %}ours= "
-    "{% for name in SHOWN if name in found %}"
+    "{% for name in SHOWN if name in found and (found[name] | default('')) != omit %}"
     "{{ name }}={{ VALUE }} "
     "{% endfor %}"
     "{% for name in NAMED if name in found %}{{ name }}= {% endfor %}"

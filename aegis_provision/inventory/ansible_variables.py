@@ -164,8 +164,8 @@ HARMLESS_VALUES = {
 
 
 def says_nothing(name: str, value: Node) -> bool:
-    """Tell whether a variable is as good as not set: Ansible's ``ssh`` then gets no such option."""
-    named = ALIASES.get(name) in {"user", "identity_file"}
+    """Tell whether a variable is as good as not set: Ansible's ``ssh``, or sudo, then gets none."""
+    named = ALIASES.get(name) in {"user", "identity_file", "become_user"}
     return named and isinstance(value, Scalar) and value.value in {None, ""}
 
 

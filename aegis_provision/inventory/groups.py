@@ -47,7 +47,7 @@ class RawHost:
 
     ``bodies`` are the nodes that its settings came from. ``shared`` says that this stands for all
     hosts of a range as long as nothing else mentions them, and so must not be changed.
-    ``replaced`` and ``host_vars`` are those of :class:`.host.Host`.
+    ``replaced``, ``host_vars`` and ``merges`` are those of :class:`.host.Host`.
     """
 
     span: Span
@@ -57,6 +57,7 @@ class RawHost:
     shared: bool = False
     replaced: tuple[Setting, ...] = ()
     host_vars: str = ""
+    merges: bool = False
 
 
 @dataclass(slots=True)
@@ -116,6 +117,7 @@ class Tree:
             keys = {item.key for item in declared}
             raw.replaced = tuple(item for item in host.replaced if item.key not in keys)
             raw.host_vars = host.host_vars
+            raw.merges = inventory.merges
         for name, (hosts, children) in inventory.groups.items():
             group = self.groups.setdefault(name, RawGroup(None))
             for child in children:

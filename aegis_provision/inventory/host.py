@@ -105,7 +105,8 @@ class Host:
     values; ``ignored`` those that were set farther away than the provider. ``env`` maps names
     of further session variables, of removed ones too. ``replaced`` are settings of mappings that
     Ansible replaced whole, nearest to the host first; ``host_vars`` is the file in which Ansible
-    looks for the host's own, empty for a host of our own inventories.
+    looks for the host's own, empty for a host of our own inventories, and ``merges`` says that it
+    merges such mappings, rather than to replace them.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Host:
     service: Service
     replaced: tuple[Setting, ...] = ()
     host_vars: str = ""
+    merges: bool = False
 
     @property
     def names_api(self) -> bool:

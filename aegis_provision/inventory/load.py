@@ -104,7 +104,7 @@ def load_inventory(
     if not tree.hosts:
         # Where something could not be read, its hosts are merely unknown.
         if not has_errors(diagnostics):
-            diagnostics.append(_no_hosts(files))
+            diagnostics.append(_no_hosts(files, tree.others))
         return None, tuple(diagnostics)
     resolver = _Resolver(tree, needs_providers=complete and with_providers)
     inventory = resolver.inventory()
@@ -234,12 +234,15 @@ def _vaulted(file: InputFile) -> Diagnostic:
     )
 
 
-def _no_hosts(files: Sequence[InputFile]) -> Diagnostic:
+def _no_hosts(files: Sequence[InputFile], others: Mapping[str, tuple[str, ...]]) -> Diagnostic:
     if any(file.kind == "ansible" for file in files):
+        named = f" ({listed(others)})" if others else ""
+        groups = [name for names in others.values() for name in names if name != "ungrouped"]
         return error(
             "no-hosts",
-            "no host of Ansible's inventory has the variable 'aegis': settings of ours stand in it",
-            hint="give it to a group: a file group_vars/GROUP/aegis.yml with "
+            f"no host of Ansible's inventory{named} has the variable 'aegis': settings of ours "
+            "stand in it",
+            hint=f"give it to a group: a file group_vars/{[*groups, 'all'][0]}/aegis.yml with "
             "'aegis: {provider: glm}' in it",
         )
     names = listed(file.name for file in files if file.kind == "inventory")
@@ -325,6 +328,7 @@ class _Resolver:
                 said.service,
                 raw.replaced,
                 raw.host_vars,
+                raw.merges,
             )
             if said.is_sound:
                 continue

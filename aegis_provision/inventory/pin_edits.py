@@ -391,11 +391,16 @@ def _script_host(host: Host) -> Diagnostic:
 
 
 def _ansible_host(host: Host, pairs: Mapping[str, str | int]) -> Diagnostic:
-    """Return where to write a pin, and all of it: Ansible takes the nearest ``aegis`` alone."""
+    """Return where to write a pin, and all of it: Ansible takes the nearest ``aegis`` alone.
+
+    Where it merges them, that is the pin, beside what the host says for itself.
+    """
     kept = {
         item.key: item.value
         for item in (*host.settings.values(), *host.env.values())
-        if item.written not in ALIASES and item.written not in SSH_ARGUMENTS
+        if item.written not in ALIASES
+        and item.written not in SSH_ARGUMENTS
+        and (item.holder_kind == "host" or not host.merges)
     }
     settings: dict[str, object] = {}
     for key, value in kept.items():
@@ -406,12 +411,13 @@ def _ansible_host(host: Host, pairs: Mapping[str, str | int]) -> Diagnostic:
         elif key not in PIN_KEYS:
             settings[key] = list(value) if isinstance(value, tuple) else value
     written = json.dumps({**pairs, **settings}, ensure_ascii=False)
+    becomes = "Ansible merges with" if host.merges else "to Ansible replaces"
     return error(
         "cannot-edit",
         "Ansible's inventory names this host, and that is not edited here",
         host.span,
         hint=f"write into {host.host_vars} beside the inventory: 'aegis: {written}', which "
-        "to Ansible replaces the 'aegis' of the host's groups",
+        f"{becomes} the 'aegis' of the host's groups",
         hosts=(host.name,),
     )
 

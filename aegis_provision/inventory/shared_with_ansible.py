@@ -97,6 +97,9 @@ def own_settings(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
     elif not is_null(ours.value):
         words = f'"{OURS}" must be a mapping of our settings'
         hint = 'write {"provider": "glm", ...}'
+        if isinstance(ours.value, Scalar) and ours.value.text.lstrip().startswith("{"):
+            # What remains of it where a line of an INI inventory has no quotes around it.
+            hint = """put quotes around it on the host's line: aegis='{"provider": "glm", ...}'"""
         diagnostics.append(error("wrong-type", words, ours.value.span, hint=hint))
     own_keys = {ALIASES.get(entry.key.text, entry.key.text) for entry in own}
     ansibles = tuple(

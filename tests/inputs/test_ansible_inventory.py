@@ -53,6 +53,7 @@ FILES = {
     "group_vars/gpu/aegis": 'aegis: {provider: glm, model: "{{ model_of_gpu }}"}\n',
     "group_vars/gpu/more.yml": VAULTED,
     "group_vars/site.yml": "aegis: {provider: ollama, service: aegis}\n",
+    "host_vars/w1.yml": "ansible_private_key_file: '{{ nowhere | default(omit) }}'\n",
     "host_vars/g2.yml": "aegis: {provider: lm-studio}\n",
     "host_vars/w3.yml": "ansible_host: \"{{ hostvars['g2'].ansible_host }}\"\n",
     "ansible.cfg": "[defaults]\nremote_user = deploy\nvault_password_file = pw\n"

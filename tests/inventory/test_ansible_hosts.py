@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -242,6 +243,7 @@ def test_what_nobody_wrote_is_not_said_to_be_set() -> None:
             "ansible_become": True,
             "ansible_user": "",
             "ansible_private_key_file": None,
+            "ansible_become_user": "",
         },
         configuration={"ansible_become_user": "root", "ansible_become_method": "sudo"},
     )
@@ -292,13 +294,27 @@ def test_settings_that_are_no_mapping_are_an_error() -> None:
     assert "wrong-type" in {item.code for item in found}
 
 
+def test_what_a_line_of_ini_left_of_a_mapping_is_answered_with_its_quotes() -> None:
+    _, found = of_one({"aegis": "{provider:glm}"})
+    [wrong] = (item for item in found if item.code == "wrong-type")
+    assert wrong.hint == (
+        """put quotes around it on the host's line: aegis='{"provider": "glm", ...}'"""
+    )
+
+
 def test_with_no_host_of_ours_it_is_said_where_settings_go() -> None:
     file = InputFile("ansible", "", "ansible:i", b'{"merges": false, "groups": {}, "hosts": [], '
                      b'"variables": {}, "declared": {"groups": {}, "hosts": {}}, '
                      b'"configuration": {}, "host_vars": {}}', 0, printed=True)  # fmt: skip
     inventory, [found] = load_inventory([file])
     assert inventory is None
-    assert "group_vars/GROUP" in found.hint
+    assert "group_vars/all/aegis.yml" in found.hint
+    data = json.loads(file.data)
+    data |= {"hosts": ["a", "b"], "groups": {"web": {"hosts": ["a", "b"], "children": []}}}
+    inventory, [found] = load_inventory([replace(file, data=json.dumps(data).encode())])
+    assert inventory is None
+    assert found.message.startswith("no host of Ansible's inventory (a, b) has the variable")
+    assert "group_vars/web/aegis.yml" in found.hint
 
 
 def test_a_file_of_ours_beside_it_holds_recipes_and_is_weaker() -> None:
@@ -339,6 +355,21 @@ def test_for_an_import_hosts_without_any_variable_are_there_too() -> None:
     assert [item.code for item in found] == ["no-provider"]
     assert tuple(inventory.hosts) == ("g1", "plain")
     assert inventory.hosts["plain"].target.user == "u"
+
+
+def test_where_ansible_merges_a_pin_is_what_the_host_says_for_itself() -> None:
+    ours = {"provider": "glm", "service": "s", "read_via": "search", "env": {"A": "a", "B": "b"}}
+    declared = {
+        "groups": {"gpu": {"aegis": {"provider": "glm", "service": "s", "env": {"A": "a"}}}},
+        "hosts": {"g1": {"aegis": {"read_via": "search", "env": {"B": "b"}}}},
+    }
+    inventory, _ = load(merges=True, variables={"g1": {"aegis": ours}}, declared=declared)
+    [found] = edit_pins(inventory, (), ["g1"], PinRequest("ollama")).diagnostics
+    assert found.hint == (
+        'write into host_vars/g1.yml beside the inventory: \'aegis: {"provider": "ollama", '
+        '"read_via": "search", "env": {"B": "b"}}\', which Ansible merges with the \'aegis\' of '
+        "the host's groups"
+    )
 
 
 def test_a_pin_is_not_written_but_it_is_said_where_and_what() -> None:
