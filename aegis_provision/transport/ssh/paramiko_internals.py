@@ -135,7 +135,6 @@ PRIVATE_PARTS: tuple[tuple[type, tuple[str, ...]], ...] = (
             "need_rekey",
             "read_all",
             "readline",
-            "set_outbound_cipher",
             "start_handshake",
         ),
     ),
@@ -219,14 +218,6 @@ class _Packets(Packetizer):
 
     def start_handshake(self, timeout: float) -> None:
         """Start no timer: who waits for the handshake has a bound."""
-
-    def set_outbound_cipher(self, *args: Any, **kwargs: Any) -> None:
-        """Send by another cipher from now on, and pad what it hides with zeros.
-
-        paramiko pads for AES-GCM with random bytes, and for AES-CTR with zeros; they are hidden as
-        well (RFC 5647). Each system call gives the interpreter away to another host's worker.
-        """
-        super().set_outbound_cipher(*args, **{**kwargs, "sdctr": True})
 
     def has_read_ahead(self) -> bool:
         """Tell whether something was read that no packet was made of yet."""
