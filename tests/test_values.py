@@ -6,12 +6,15 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import re
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 
+from aegis_provision import values
 from aegis_provision.values import dataclass
 
 
@@ -176,3 +179,15 @@ def test_one_derived_of_another_has_its_fields_too() -> None:
     assert repr(Derived("a")) == "Derived(name='a', port=22)"
     assert repr(Base("a")) == "Base(name='a')"
     assert len({Derived("a"), Base("a"), Derived("a", 22)}) == 2
+
+
+def test_every_value_of_the_program_is_declared_with_it() -> None:
+    package = Path(values.__file__).parent
+    imported = r"^from dataclasses import [^()\n]*\bdataclass\b"
+    theirs = re.compile(rf"{imported}|dataclasses\.dataclass\(", re.MULTILINE)
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if theirs.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {"values.py"}
