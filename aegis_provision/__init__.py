@@ -49,7 +49,7 @@ if TYPE_CHECKING:
         SessionResult,
         SessionStatus,
     )
-    from aegis_provision.rollout.worker_pool import CancelToken
+    from aegis_provision.rollout.thread_pool import CancelToken
 
 __all__ = [
     "Action",
@@ -133,7 +133,7 @@ _MODULES = {
         "SessionResult",
         "SessionStatus",
     ),
-    "aegis_provision.rollout.worker_pool": ("CancelToken",),
+    "aegis_provision.rollout.thread_pool": ("CancelToken",),
 }
 
 

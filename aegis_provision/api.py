@@ -30,7 +30,7 @@ from aegis_provision.operations.history import past_run as find_past_run
 from aegis_provision.operations.load import Environment, load_fleet
 from aegis_provision.operations.plan import RunPlan, RunSelection
 from aegis_provision.playbook.host_counts import parse_max_fail, parse_serial
-from aegis_provision.rollout.worker_pool import CancelToken
+from aegis_provision.rollout.thread_pool import CancelToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import TextIO
 
-    from aegis_provision.rollout.worker_pool import CancelToken
+    from aegis_provision.rollout.thread_pool import CancelToken
 
     Handler = Callable[[int, FrameType | None], object] | int | None
 

@@ -14,7 +14,7 @@ from aegis_provision.humanize import counted
 from aegis_provision.operations.exit_codes import ExitCode, plan_exit_code
 from aegis_provision.operations.plan import plan
 from aegis_provision.rollout.events import RunFinished
-from aegis_provision.rollout.worker_pool import CancelToken
+from aegis_provision.rollout.thread_pool import CancelToken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aegis_provision.operations.plan import RunPlan
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.host_work import Executor
-    from aegis_provision.rollout.worker_pool import CancelToken
+    from aegis_provision.rollout.thread_pool import CancelToken
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.connection_pool import ConnectionSettings
     from aegis_provision.rollout.events import Emit
     from aegis_provision.rollout.session_results import SessionListing
-    from aegis_provision.rollout.worker_pool import CancelToken
+    from aegis_provision.rollout.thread_pool import CancelToken
     from aegis_provision.transport.connect_options import LoginSecrets
 
 _LONGEST_NAME = 200

@@ -17,7 +17,11 @@ MOST_KEPT = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """``forks`` hosts at once, and connections that stay open with ``kept`` files in all."""
+    """What this process's files are enough for.
+
+    ``forks`` hosts are worked on at once. ``kept`` files are for the connections that stay open
+    between a plan and the write that follows.
+    """
 
     forks: int
     kept: int

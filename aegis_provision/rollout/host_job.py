@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.aegis_client import AegisClient, SendRequest
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit, FileChange, WriteBegun
-    from aegis_provision.rollout.worker_pool import CancelToken
+    from aegis_provision.rollout.thread_pool import CancelToken
 
 
 _WITHOUT_WRITE = {

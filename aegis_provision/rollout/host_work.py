@@ -36,7 +36,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, Self, TypeVar
 
 from aegis_provision.rollout.host_job import RecordError
-from aegis_provision.rollout.worker_pool import CancelToken
+from aegis_provision.rollout.thread_pool import CancelToken
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from aegis_provision.planning.rollback import (
 from aegis_provision.rollout.events import HostPlanned, KeysAccepted, ReadingStarted
 from aegis_provision.rollout.find_server import read_host
 from aegis_provision.rollout.host_work import Calls, HostRead, HostReader, ReadHost
-from aegis_provision.rollout.worker_pool import CancelToken, run_all
+from aegis_provision.rollout.thread_pool import CancelToken, run_all
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def read_fleet(
         return executor.read(ReadHost(job, reader_of(job.host.name)), calls)
 
     readings: dict[str, Reading] = {}
-    for job, found in run_all(jobs, read_host, workers=executor.forks, cancel=CancelToken()):
+    for job, found in run_all(jobs, read_host, threads=executor.forks, cancel=CancelToken()):
         if found.accepted:
             emit(KeysAccepted(job.host.name, found.accepted))
         readings[job.host.name] = found.reading

@@ -26,7 +26,7 @@ from aegis_provision.rollout.results import (
     Status,
     later_result,
 )
-from aegis_provision.rollout.worker_pool import run_all
+from aegis_provision.rollout.thread_pool import run_all
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class _Run:
         for _ in run_all(
             [task for task in tasks if task.has_work],
             work_on,
-            workers=self.executor.forks,
+            threads=self.executor.forks,
             cancel=calls.cancel,
             on_cancel=self._stop,
             enough=lambda: budget.is_spent(len(self.failed)),

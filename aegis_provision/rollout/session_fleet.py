@@ -22,7 +22,7 @@ from aegis_provision.rollout.session_results import (
     SessionResult,
     SessionStatus,
 )
-from aegis_provision.rollout.worker_pool import CancelToken, run_all
+from aegis_provision.rollout.thread_pool import CancelToken, run_all
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.values import dataclass
 
@@ -84,7 +84,7 @@ def run_sessions(
             for _ in run_all(
                 [jobs[host] for host in batch],
                 work_on,
-                workers=connection.forks,
+                threads=connection.forks,
                 cancel=cancel,
                 on_cancel=lambda: emit(StopRequested(len(begun - results.keys()))),
                 enough=lambda: budget.is_spent(len(failed)),
@@ -122,7 +122,7 @@ def list_sessions(
         return _outcome(job, list_on_host, connection, emit, redactor, _not_listed)
 
     with connection.shared:
-        for job, listing in run_all(jobs, work_on, workers=connection.forks, cancel=CancelToken()):
+        for job, listing in run_all(jobs, work_on, threads=connection.forks, cancel=CancelToken()):
             listings[job.host.name] = listing
             emit(SessionsListed(listing))
     return tuple(listings[job.host.name] for job in jobs)

@@ -26,7 +26,7 @@ from distributed import get_worker
 from aegis_provision.errors import Unreachable
 from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.rollout.host_work import Calls
-from aegis_provision.rollout.worker_pool import CancelToken
+from aegis_provision.rollout.thread_pool import CancelToken
 from aegis_provision.transport.connect_options import NoHomeError, home_directory
 from aegis_provision.workers.dask_messages import Ended, Said, own_versions, topic_of
 from aegis_provision.workers.portable_route import OperatorsFiles, route_here

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aegis_provision.rollout.events import Event, FileChange, WriteBegun
-    from aegis_provision.rollout.worker_pool import CancelToken
+    from aegis_provision.rollout.thread_pool import CancelToken
     from aegis_provision.transport.ssh.known_hosts import KeyVerdict
     from aegis_provision.transport.ssh.public_keys import HostKey
     from aegis_provision.workers.remote_host_worker import RemoteHostWorker, WorkerSetUp
@@ -74,7 +74,7 @@ class _Server:
     """Does the work that comes over ``stream``, as many hosts at once as come."""
 
     def __init__(self, stream: MessageStream, set_up: WorkerSetUp) -> None:
-        from aegis_provision.rollout.worker_pool import CancelToken
+        from aegis_provision.rollout.thread_pool import CancelToken
         from aegis_provision.workers.remote_host_worker import RemoteHostWorker
 
         self._stream = stream

@@ -36,7 +36,7 @@ from aegis_provision.rollout.host_work import Calls, RunTerms
 from aegis_provision.rollout.planner import PlanReader, plan_fleet
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_schedule import run_schedule
-from aegis_provision.rollout.worker_pool import CancelToken
+from aegis_provision.rollout.thread_pool import CancelToken
 from aegis_provision.transport.deadline import Deadline
 from tests.fleet.provider_server import running_provider
 

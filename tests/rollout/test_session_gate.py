@@ -19,8 +19,8 @@ from aegis_provision.rollout.host_connection import HostConnection
 from aegis_provision.rollout.host_job import HostJob, RunContext
 from aegis_provision.rollout.session_gate import SessionGate
 from aegis_provision.rollout.session_work_directory import SessionDirectories
+from aegis_provision.rollout.thread_pool import CancelToken
 from aegis_provision.rollout.verdicts import Blocked, Ok, Unknown
-from aegis_provision.rollout.worker_pool import CancelToken
 from aegis_provision.transport.connect import connect
 from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline

@@ -34,7 +34,7 @@ from aegis_provision.operations.session import (
     stop,
     work_dir_problem,
 )
-from aegis_provision.rollout.worker_pool import CancelToken
+from aegis_provision.rollout.thread_pool import CancelToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Many hosts at once: a bounded number of workers, results as they come, a way to stop."""
+"""Many hosts at once: a bounded number of threads, results as they come, a way to stop."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def run_all(
     items: Sequence[Item],
     work: Callable[[Item], Result],
     *,
-    workers: int,
+    threads: int,
     cancel: CancelToken,
     on_cancel: Callable[[], None] = lambda: None,
     enough: Callable[[], bool] = lambda: False,
     has_room: Callable[[], bool] = has_room_for_a_host,
 ) -> Iterator[tuple[Item, Result]]:
-    """Yield ``(item, work(item))`` for every item as it is done, ``workers`` at a time.
+    """Yield ``(item, work(item))`` for every item as it is done, ``threads`` at a time.
 
     Once ``cancel`` is cancelled, ``on_cancel`` is called and no item begins; items under way are
     still yielded, unless it is cancelled again: then this returns without them. The same holds
@@ -81,9 +81,9 @@ def run_all(
     pool = _Pool(deque(items), work, cancel, enough, has_room)
     cancel.wake_with(lambda: pool.done.put(None))
     reported = False
-    with _unhurried_threads():
+    with _rare_thread_switches():
         try:
-            pool.begin(min(workers, len(items)))
+            pool.begin(min(threads, len(items)))
             left = len(items)
             while left:
                 ended = pool.done.get()
@@ -101,7 +101,7 @@ def run_all(
             pool.todo.clear()
 
 
-class _Unhurried:
+class _SwitchInterval:
     """How many runs go on in this process, and what was set before the first of them."""
 
     runs = 0
@@ -110,24 +110,24 @@ class _Unhurried:
 
 
 @contextmanager
-def _unhurried_threads() -> Iterator[None]:
+def _rare_thread_switches() -> Iterator[None]:
     """Let a thread that waits for the interpreter ask for it less often than each 5 ms.
 
-    Hundreds of workers wait for it at once, and each that asks costs time. The thread that holds it
+    Hundreds of threads wait for it at once, and each that asks costs time. The thread that holds it
     lets go at its next packet in any case, long before.
     """
-    with _Unhurried.lock:
-        if not _Unhurried.runs:
-            _Unhurried.before = sys.getswitchinterval()
-            sys.setswitchinterval(max(_LET_GO_AFTER, _Unhurried.before))
-        _Unhurried.runs += 1
+    with _SwitchInterval.lock:
+        if not _SwitchInterval.runs:
+            _SwitchInterval.before = sys.getswitchinterval()
+            sys.setswitchinterval(max(_LET_GO_AFTER, _SwitchInterval.before))
+        _SwitchInterval.runs += 1
     try:
         yield
     finally:
-        with _Unhurried.lock:
-            _Unhurried.runs -= 1
-            if not _Unhurried.runs:
-                sys.setswitchinterval(_Unhurried.before)
+        with _SwitchInterval.lock:
+            _SwitchInterval.runs -= 1
+            if not _SwitchInterval.runs:
+                sys.setswitchinterval(_SwitchInterval.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +150,12 @@ class _Pool(Generic[Item, Result]):
     done: SimpleQueue[_Ended[Item, Result] | None] = field(default_factory=SimpleQueue)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def begin(self, workers: int) -> None:
-        """Start as many ``workers`` as this machine lets us, one at least."""
-        for number in range(workers):
+    def begin(self, threads: int) -> None:
+        """Start as many ``threads`` as this machine lets us, one at least."""
+        for number in range(threads):
             try:
-                threading.Thread(target=self._run, name=f"host-worker_{number}").start()
-            except RuntimeError:  # no more threads: there are fewer workers then
+                threading.Thread(target=self._run, name=f"host-thread_{number}").start()
+            except RuntimeError:  # no more threads: there are fewer then
                 if number == 0:
                     self._run()
                 return

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.rollout.worker_pool import CancelToken, run_all
+from aegis_provision.rollout.thread_pool import CancelToken, run_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@given(items=st.lists(st.integers(), unique=True, max_size=40), workers=st.integers(1, 8))
-def test_every_item_is_worked_on_once(items: list[int], workers: int) -> None:
-    results = dict(run_all(items, lambda item: item * 2, workers=workers, cancel=CancelToken()))
+@given(items=st.lists(st.integers(), unique=True, max_size=40), threads=st.integers(1, 8))
+def test_every_item_is_worked_on_once(items: list[int], threads: int) -> None:
+    results = dict(run_all(items, lambda item: item * 2, threads=threads, cancel=CancelToken()))
     assert results == {item: item * 2 for item in items}
 
 
-def test_never_more_workers_than_asked_for() -> None:
+def test_never_more_threads_than_asked_for() -> None:
     together = threading.Barrier(3)
     lock = threading.Lock()
     now, most = 0, 0
@@ -36,7 +36,7 @@ def test_never_more_workers_than_asked_for() -> None:
         with lock:
             now -= 1
 
-    assert len(list(run_all(range(12), work, workers=3, cancel=CancelToken()))) == 12
+    assert len(list(run_all(range(12), work, threads=3, cancel=CancelToken()))) == 12
     assert most == 3
 
 
@@ -45,7 +45,7 @@ def test_an_exception_in_the_work_is_raised_to_the_caller() -> None:
         return 1 // item
 
     with pytest.raises(ZeroDivisionError):
-        list(run_all([0], work, workers=1, cancel=CancelToken()))
+        list(run_all([0], work, threads=1, cancel=CancelToken()))
 
 
 class _Gate:
@@ -66,7 +66,7 @@ def _run(
 ) -> threading.Thread:
     def consume() -> None:
         for _, result in run_all(
-            ["a", "b", "c"], gate.work, workers=1, cancel=cancel, on_cancel=cancelled
+            ["a", "b", "c"], gate.work, threads=1, cancel=cancel, on_cancel=cancelled
         ):
             done.append(result)
 
@@ -118,10 +118,10 @@ def test_an_item_begins_only_where_there_is_room_for_it() -> None:
         return item
 
     together = threading.Barrier(2)
-    ended = run_all(range(6), work, workers=2, cancel=CancelToken(), has_room=has_room)
+    ended = run_all(range(6), work, threads=2, cancel=CancelToken(), has_room=has_room)
     assert sorted(item for item, _ in ended) == list(range(6))
     assert most == 2
-    never = run_all(range(3), str, workers=2, cancel=_Cancelled(), has_room=lambda: False)
+    never = run_all(range(3), str, threads=2, cancel=_Cancelled(), has_room=lambda: False)
     assert list(never) == []
 
 
@@ -136,23 +136,23 @@ def test_fewer_threads_than_asked_for_do_all_the_work(monkeypatch: pytest.Monkey
 
     def start_two(thread: threading.Thread) -> None:
         nonlocal left
-        if thread.name.startswith("host-worker") and not left:
+        if thread.name.startswith("host-thread") and not left:
             raise RuntimeError("can't start new thread")
         left -= 1
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_two)
-    results = list(run_all(range(20), str, workers=8, cancel=CancelToken()))
+    results = list(run_all(range(20), str, threads=8, cancel=CancelToken()))
     assert sorted(results) == sorted((number, str(number)) for number in range(20))
     assert left == 0
-    results = list(run_all(range(3), str, workers=8, cancel=CancelToken()))
+    results = list(run_all(range(3), str, threads=8, cancel=CancelToken()))
     assert results == [(0, "0"), (1, "1"), (2, "2")]
 
 
 def test_how_often_threads_take_turns_is_as_before_after_a_run() -> None:
     before = sys.getswitchinterval()
     seen = dict(
-        run_all(range(4), lambda _: sys.getswitchinterval(), workers=2, cancel=CancelToken())
+        run_all(range(4), lambda _: sys.getswitchinterval(), threads=2, cancel=CancelToken())
     )
     assert min(seen.values()) > before
     assert sys.getswitchinterval() == before
