@@ -24,7 +24,7 @@ from aegis_provision.report.markdown_comments import (
     run_comment,
     status_comment,
 )
-from aegis_provision.report.markdown_layout import Block, Section, comment
+from aegis_provision.report.markdown_layout import WIDTH, Block, Section, comment
 from aegis_provision.rollout.results import HostResult, Status
 from tests.history.fleet import RUN, header
 from tests.history.record_lines import finished
@@ -273,3 +273,17 @@ def test_the_first_line_says_how_a_run_ended(statuses: list[str], title: str) ->
     results = [HostResult(f"h{at}", Status(word)) for at, word in enumerate(statuses)]
     assert apply_comment(RunKind.APPLY, "r", results).startswith(title)
     assert apply_comment(RunKind.ROLLBACK, "r", results).startswith("## Rollback: ")
+
+
+def test_a_kind_leaves_the_room_that_it_does_not_need_to_the_others() -> None:
+    small = Section("small", (), (Block(("y",)),), kind="small")
+    large = Section("large", (), (Block(("x" * 50,) * 100),), kind="large")
+    text = comment("Plan", {}, [small, large], longest=3000)
+    assert "<summary>small" in text
+    assert text.count("x" * 50) > 35, "more than the half of the comment"
+
+
+def test_only_lines_that_are_too_long_are_wrapped() -> None:
+    short = ("", "a   b", "  " + "c" * (WIDTH - 2))
+    assert Block(short).wrapped().lines == short
+    assert Block(("  " + "word " * 30,)).wrapped().lines[1].startswith("    word")
