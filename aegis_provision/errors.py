@@ -29,6 +29,7 @@ None of them ever holds a secret.
 
 from __future__ import annotations
 
+import errno
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
@@ -197,3 +198,39 @@ class Locked(WriteRefused):
 
 class WriteFailed(TransportError):
     """The write failed half-way; the old file is whole unless ``reason`` says otherwise."""
+
+
+_SHORT_OF_FILES = "too many files are open here"
+_SHORT_OF_MEMORY = "this machine has no memory left"
+_SHORT_OF_THREADS = "this machine starts no further thread or process"
+_SHORTAGES = {
+    errno.EMFILE: _SHORT_OF_FILES,
+    errno.ENFILE: _SHORT_OF_FILES,
+    errno.ENOMEM: _SHORT_OF_MEMORY,
+    errno.ENOBUFS: _SHORT_OF_MEMORY,
+    errno.EAGAIN: _SHORT_OF_THREADS,
+}
+_WORDS_OF_SHORTAGES = {
+    # CPython's, where pthread_create(3) fails.
+    "can't start new thread": _SHORT_OF_THREADS,
+    # Those of dlopen(3), with which a module is loaded, by glibc and musl.
+    "failed to map segment": _SHORT_OF_MEMORY,
+    "cannot allocate memory": _SHORT_OF_MEMORY,
+    "out of memory": _SHORT_OF_MEMORY,
+    "too many open files": _SHORT_OF_FILES,
+    "error 24": _SHORT_OF_FILES,
+    "error 12": _SHORT_OF_MEMORY,
+}
+
+
+def shortage_of(problem: BaseException) -> str | None:
+    """Return what this machine lacked, if that is why ``problem`` was raised, wherever it was."""
+    match problem:
+        case MemoryError():
+            return _SHORT_OF_MEMORY
+        case OSError(errno=int(number)):
+            return _SHORTAGES.get(number)
+        case RuntimeError() | ImportError():
+            words = str(problem).lower()
+            return next((told for said, told in _WORDS_OF_SHORTAGES.items() if said in words), None)
+    return None

@@ -15,7 +15,7 @@ from aegis_provision.cli.interrupts import ProcessSignals
 from aegis_provision.cli.invocation import Invocation, load_command, utf8_text
 from aegis_provision.cli.output import echo
 from aegis_provision.cli.streams import output_error, protect_streams
-from aegis_provision.errors import Error, InvalidInputError
+from aegis_provision.errors import Error, InvalidInputError, shortage_of
 from aegis_provision.operations.exit_codes import ExitCode, error_exit_code
 from aegis_provision.version import __version__
 
@@ -159,7 +159,10 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             _print_error("error: the directory that this was started in is gone")
             _print_error("  = go into another one and try again")
             return ExitCode.INVALID_INPUT
-        _show_bug(type(bug), bug.__traceback__, getattr(bug, "frames", ()))
+        if lacking := shortage_of(bug) or getattr(bug, "lacking", None):
+            _show_shortage(lacking, invocation)
+        else:
+            _show_bug(type(bug), bug.__traceback__, getattr(bug, "frames", ()))
         return ExitCode.BUG
 
 
@@ -205,7 +208,7 @@ def _complete(invocation: Invocation) -> int:
 def main() -> NoReturn:
     """Run the command line of this process."""
     protect_streams()
-    threading.excepthook = lambda caught: _show_bug(caught.exc_type, caught.exc_traceback)
+    threading.excepthook = _show_end_of_thread
     signals = ProcessSignals()
     # An inventory is many small values without circles: those are looked for once a run begins, and
     # not so often.
@@ -297,6 +300,24 @@ def _show_failure(problem: Error, invocation: Invocation) -> None:
         if problem.command:
             hint += f": {command_line(invocation.given, *problem.command)}"
         _print_error(f"  = {escape_control(hint)}")
+
+
+def _show_end_of_thread(caught: threading.ExceptHookArgs) -> None:
+    lacking = caught.exc_value and shortage_of(caught.exc_value)
+    if lacking:
+        _print_error(f"error: {lacking}")
+    else:
+        _show_bug(caught.exc_type, caught.exc_traceback)
+
+
+def _show_shortage(lacking: str, invocation: Invocation) -> None:
+    """Print what this machine lacks. Nothing is loaded for that: there may be no room for it."""
+    _print_error(f"error: {lacking}")
+    _print_error(
+        "  = lower --forks or --workers, choose fewer hosts with --limit, or raise 'ulimit'"
+    )
+    if invocation.wrote:
+        _print_error("  = see what was written by then with 'aegis-provision history last'")
 
 
 def _show_bug(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NAP = 0.1
 _LOOKS = 600
+_LOOKS_ALONE = 20
 _LET_GO_AFTER = 0.05
 
 Item = TypeVar("Item")
@@ -149,6 +150,7 @@ class _Pool(Generic[Item, Result]):
     has_room: Callable[[], bool]
     done: SimpleQueue[_Ended[Item, Result] | None] = field(default_factory=SimpleQueue)
     changed: threading.Condition = field(default_factory=threading.Condition)
+    busy: set[int] = field(default_factory=set)
 
     def begin(self, threads: int) -> None:
         """Start as many ``threads`` as this machine lets us, one at least."""
@@ -167,7 +169,9 @@ class _Pool(Generic[Item, Result]):
                 item = self.todo.popleft()
             except IndexError:
                 return
+            self.busy.add(threading.get_ident())
             self.done.put(self._ended(item))
+            self.busy.discard(threading.get_ident())
             with self.changed:
                 self.changed.notify()
 
@@ -180,9 +184,14 @@ class _Pool(Generic[Item, Result]):
             return _Ended(problem=problem)
 
     def _wait_for_room(self) -> None:
-        """Wait until there is room, or in vain: then the work itself says what is missing."""
-        for _ in range(_LOOKS):
+        """Wait until there is room, or in vain: then the work itself says what is missing.
+
+        Where no item is under way that could make room, that is soon.
+        """
+        for look in range(_LOOKS):
             if self.cancel.cancelled or not self.todo or self.has_room():
+                return
+            if look >= _LOOKS_ALONE and not self.busy:
                 return
             with self.changed:
                 self.changed.wait(_NAP)

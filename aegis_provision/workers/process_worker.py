@@ -17,6 +17,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from aegis_provision.errors import shortage_of
 from aegis_provision.workers.process_messages import Kind, MessageStream
 from aegis_provision.workers.secret_pickle import plain, read_plain, read_with_secrets
 
@@ -119,7 +120,7 @@ class _Server:
         try:
             done = Kind.DONE, plain(self._worker.do(read_with_secrets(body), calls))
         except Exception as bug:  # noqa: BLE001 - told where it can be seen, without any value
-            done = Kind.BUG, plain((type(bug).__name__, frames_of(bug)))
+            done = Kind.BUG, plain((type(bug).__name__, frames_of(bug), shortage_of(bug)))
         with suppress(OSError):  # the operator's process is gone, and so will this one be
             self._stream.send(done[0], number, done[1])
 
@@ -166,9 +167,14 @@ class _Threads:
             self._begun = True
 
     def _serve(self) -> None:
-        while True:
-            self._waiting.get()()
-            self._idle.release()
+        try:
+            while True:
+                self._waiting.get()()
+                self._idle.release()
+        finally:
+            # Not even the bug could be told, for want of memory: the operator's process would wait
+            # for an answer for ever. It knows what to do where a worker is gone.
+            os._exit(1)
 
 
 if __name__ == "__main__":

@@ -61,12 +61,16 @@ class WorkerGoneError(Exception):
 
 
 class WorkerBugError(Exception):
-    """A bug in a worker: ``kind`` is the exception there, ``frames`` where it was raised."""
+    """A bug in a worker: ``kind`` is the exception there, ``frames`` where it was raised.
 
-    def __init__(self, kind: str, frames: Sequence[str]) -> None:
+    ``lacking`` says what the worker's machine was short of, where that was behind it.
+    """
+
+    def __init__(self, kind: str, frames: Sequence[str], lacking: str | None = None) -> None:
         super().__init__(kind)
         self.kind = kind
         self.frames = tuple(frames)
+        self.lacking = lacking
 
 
 class NoWorkerError(Exception):

@@ -156,3 +156,16 @@ def test_how_often_threads_take_turns_is_as_before_after_a_run() -> None:
     )
     assert min(seen.values()) > before
     assert sys.getswitchinterval() == before
+
+
+def test_room_that_nothing_under_way_can_make_is_not_waited_for_long() -> None:
+    looks = 0
+
+    def has_room() -> bool:
+        nonlocal looks
+        looks += 1
+        return looks > 200
+
+    results = dict(run_all(["a"], str.upper, workers=1, cancel=CancelToken(), has_room=has_room))
+    assert results == {"a": "A"}
+    assert looks < 50
