@@ -7,6 +7,8 @@ import os
 import pickle
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
@@ -297,3 +299,17 @@ def test_a_workers_environment_holds_what_an_interpreter_needs() -> None:
     environ = {"PATH": "/bin", "GLM_API_KEY": "x", "SSH_AUTH_SOCK": "/s", "HOME": "/root"}
     found = worker_environ({**environ, "SSL_CERT_FILE": "/our/own.pem"})
     assert set(found) == {"PATH", "SSL_CERT_FILE", "PYTHONPATH", "PYTHONSAFEPATH"}
+
+
+def test_a_worker_that_can_tell_nothing_any_more_ends() -> None:
+    """Else the operator's process would wait for it for ever."""
+    code = (
+        "import threading\n"
+        "from aegis_provision.workers.process_worker import _Threads\n"
+        "def work():\n"
+        "    raise MemoryError\n"
+        "_Threads().run(work)\n"
+        "threading.Event().wait(30)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    assert done.returncode == 1
