@@ -166,6 +166,6 @@ def test_room_that_nothing_under_way_can_make_is_not_waited_for_long() -> None:
         looks += 1
         return looks > 200
 
-    results = dict(run_all(["a"], str.upper, workers=1, cancel=CancelToken(), has_room=has_room))
+    results = dict(run_all(["a"], str.upper, threads=1, cancel=CancelToken(), has_room=has_room))
     assert results == {"a": "A"}
     assert looks < 50
