@@ -165,8 +165,11 @@ HARMLESS_VALUES = {
 
 def says_nothing(name: str, value: Node) -> bool:
     """Tell whether a variable is as good as not set: Ansible's ``ssh``, or sudo, then gets none."""
-    named = ALIASES.get(name) in {"user", "identity_file", "become_user"}
-    return named and isinstance(value, Scalar) and value.value in {None, ""}
+    setting = ALIASES.get(name)
+    if setting is None or not isinstance(value, Scalar):
+        return False
+    empty = setting in {"user", "identity_file", "become_user"} and value.value == ""
+    return empty or value.value is None
 
 
 def effective_names(variables: Mapping) -> Collection[str]:
