@@ -150,6 +150,7 @@ def shell(
         ("aegis-provision plan --limit provider=g", ["provider=gateway"]),
         ("aegis-provision plan --lim", ["--limit"]),
         ("aegis-provision validate -i inv", ["inventory.yml"]),
+        ("aegis-provision validate -i ansible:inv", ["ansible:inventory.yml"]),
     ],
 )  # fmt: skip
 def test_a_shell_makes_words_of_what_is_offered(shell: Shell, line: str, words: list[str]) -> None:

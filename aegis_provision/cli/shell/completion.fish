@@ -7,7 +7,15 @@ function __aegis_provision_complete
         set -l parts (string split \t -- $item)
         switch $parts[1]
             case file
-                __fish_complete_path (commandline -ct)
+                set -l word (commandline -ct)
+                if string match -q 'ansible:*' -- $word
+                    # An inventory that Ansible reads: the path comes after it.
+                    for path in (__fish_complete_path (string replace ansible: '' -- $word))
+                        string join '' -- ansible: $path
+                    end
+                else
+                    __fish_complete_path $word
+                end
             case dir
                 __fish_complete_directories (commandline -ct)
             case plain

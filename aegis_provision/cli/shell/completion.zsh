@@ -21,7 +21,10 @@ _aegis_provision() {
             _AEGIS_PROVISION_LINE="${(j: :)words[1,CURRENT-1]} ${(q)PREFIX}" \
             ${(Q)words[1]} 2>/dev/null
     )
-    if [[ -n $files ]]; then _path_files $files; fi
+    if [[ -n $files ]]; then
+        compset -P 'ansible:' # an inventory that Ansible reads: the path comes after it
+        _path_files $files
+    fi
     if (( $#described )); then _describe -V aegis-provision described; fi
     if (( $#plain )); then compadd -V aegis-provision-names -a plain; fi
 }
