@@ -1,4 +1,4 @@
-"""Asks Ansible for an inventory: its own programs say what is in it, and what variables come to.
+"""Asks Ansible for an inventory: its own programs list it, and resolve its variables.
 
 ``ansible`` runs one task on the control node, which connects nowhere, and ``ansible-inventory``
 lists groups. Both get the operator's environment and directory: ``ansible.cfg``, vault passwords
@@ -27,10 +27,10 @@ from aegis_provision.inputs.bounded_process import (
 from aegis_provision.inputs.inventory_names import ANSIBLE_PREFIX
 from aegis_provision.inventory.ansible_output import (
     AnsibleOutputError,
-    Filled,
+    ResolvedVariables,
     document,
-    read_filled,
     read_listed,
+    read_resolved,
     task_arguments,
 )
 from aegis_provision.inventory.files import InputFile
@@ -118,18 +118,20 @@ class _Reader:
                 )
                 return (), (error("no-inventory", words, hint="name another with -i ansible:PATH"),)
         try:
-            filled = self._filled()
-            listed = self._listed(filled)
-            if filled.failures or filled.open:
-                filled = filled.completed(self._filled_one_by_one(filled, listed), _hosts(listed))
+            resolved = self._resolve_all()
+            listed = self._listed(resolved)
+            if resolved.failures or resolved.unresolved:
+                resolved = resolved.completed(
+                    self._resolve_one_by_one(resolved, listed), _hosts(listed)
+                )
         except _NotReadError as problem:
             return (), (*self._diagnostics, problem.diagnostic)
-        failed = tuple(self._failures(filled.failures))
+        failed = tuple(self._failures(resolved.failures))
         if failed:
             return (), (*self._diagnostics, *failed)
-        if not filled.hosts:
+        if not resolved.hosts:
             return (), (*self._diagnostics, self._no_host())
-        data = document(listed, filled, self._host_vars(filled.variables))
+        data = document(listed, resolved, self._host_vars(resolved.variables))
         file = InputFile("ansible", "", ", ".join(names), data, self._rank, printed=True)
         return (file,), tuple(self._diagnostics)
 
@@ -141,10 +143,10 @@ class _Reader:
             hint=f"see what it finds: {self._by_hand(_LIST, '--graph')}",
         )
 
-    def _listed(self, filled: Filled) -> dict[str, Any]:
+    def _listed(self, resolved: ResolvedVariables) -> dict[str, Any]:
         """Return what the inventory holds. Raises :class:`_NotReadError`."""
         # As 'ansible' does, the other program then reads the group_vars of that directory too.
-        beside = ["--playbook-dir", filled.playbook_dir or "."]
+        beside = ["--playbook-dir", resolved.playbook_dir or "."]
         finished = self._run(_LIST, *self._flags, *beside, "--list", "--export")
         try:
             return read_listed(finished.output)
@@ -152,26 +154,28 @@ class _Reader:
             hint = f"see what it prints: {self._by_hand(_LIST, '--list', '--export')}"
             raise _NotReadError(f"{_LIST} {problem}", hint) from None
 
-    def _filled(self) -> Filled:
-        """Return what variables come to; with failures where the one task for all failed."""
+    def _resolve_all(self) -> ResolvedVariables:
+        """Return the variables of all hosts; with failures where the one task for all failed."""
         task = ["localhost", *self._flags, "-m", _DEBUG, "-a"]
         finished = self._run(
             _RUN, *task, task_arguments(every_host=self._every_host), may_fail=True
         )
-        filled = self._read(finished, "localhost")
+        resolved = self._read(finished, "localhost")
         for source in _UNPARSED.findall(finished.complaints):
             self._diagnostics.append(self._unparsed(source))
-        if finished.errors and not filled.failures:
+        if finished.errors and not resolved.failures:
             self._diagnostics.append(note("ansible", f"{_RUN} says: {finished.errors}"))
-        return filled
+        return resolved
 
-    def _filled_one_by_one(self, filled: Filled, listed: Mapping[str, object]) -> Filled:
-        """Return what variables come to by the tasks of single hosts: of those that need one.
+    def _resolve_one_by_one(
+        self, resolved: ResolvedVariables, listed: Mapping[str, object]
+    ) -> ResolvedVariables:
+        """Return the variables of single hosts, each by a task of its own: of those that need one.
 
         Where the one task for all failed, these tell which of the hosts can't be filled in.
         """
-        hosts: Sequence[str] = filled.open
-        if filled.failures:
+        hosts: Sequence[str] = resolved.unresolved
+        if resolved.failures:
             hosts = () if self._every_host else _with_settings(listed)
         # To Ansible it is a list of names where there is a comma in it: a name may hold colons.
         pattern = "".join(f"{host}," for host in hosts)
@@ -181,10 +185,10 @@ class _Reader:
         task = [pattern, *self._flags, "-f", _FORKS, "-m", _DEBUG, "-a", arguments]
         return self._read(self._run(_RUN, *task, may_fail=True), hosts[0] if hosts else "all")
 
-    def _read(self, finished: Finished, pattern: str) -> Filled:
+    def _read(self, finished: Finished, pattern: str) -> ResolvedVariables:
         """Return what the task printed. Raises :class:`_NotReadError`."""
         try:
-            return read_filled(finished.output)
+            return read_resolved(finished.output)
         except AnsibleOutputError as problem:
             by_hand = self._by_hand(_RUN, pattern, "-m debug -a var=aegis")
             raise _NotReadError(f"{_RUN} {problem}", f"see what it prints: {by_hand}") from None

@@ -1,10 +1,10 @@
-"""What Ansible says of an inventory, as text and back: its groups, and the variables that are ours.
+"""Reads what Ansible's programs print of an inventory: its groups, and the variables that are ours.
 
-Two programs of Ansible's are asked. ``ansible-inventory --list --export`` prints groups and, for
-each group and host, the variables that stand there, as they were written: templates are not filled
-in and vaults stay closed. What they come to for a host is printed by the task of
-:func:`task_arguments`, which ``ansible`` runs on the control node. What of both is for us becomes
-one JSON document; other variables, which may be secrets, are in no value after that.
+``ansible-inventory --list --export`` prints groups and, for each group and host, the variables as
+they were written there: templates are not rendered, and vaults stay closed. The task of
+:func:`task_arguments`, which ``ansible`` runs on the control node, prints the resolved variables of
+each host. What is for us in both becomes one JSON document. All other variables, which may be
+secrets, are dropped here.
 """
 
 from __future__ import annotations
@@ -83,20 +83,21 @@ class AnsibleOutputError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
-    """What variables come to: those of each host that is ours, and Ansible's configuration.
+class ResolvedVariables:
+    """The rendered variables of each host that is ours, and Ansible's configuration.
 
-    ``hosts`` names all hosts, in order. ``failures`` says in Ansible's words why there is nothing
-    for a host. What those come to that are ``open`` only a task of their own can say.
+    ``hosts`` names all hosts, in order. ``failures`` says in Ansible's words why a host has no
+    variables here. The variables of the ``unresolved`` hosts can be rendered only by a task that
+    runs for the host itself.
     """
 
     hosts: tuple[str, ...]
     variables: Mapping[str, Mapping[str, Any]] = field(repr=False)
     configuration: Mapping[str, Any] = field(repr=False)
     failures: Mapping[str, str] = field(default_factory=dict)
-    open: tuple[str, ...] = ()
+    unresolved: tuple[str, ...] = ()
 
-    def completed(self, own: Filled, hosts: Iterable[str]) -> Filled:
+    def completed(self, own: ResolvedVariables, hosts: Iterable[str]) -> ResolvedVariables:
         """Return what ``own``, the tasks of single hosts, say beside this; ``hosts`` are all.
 
         A host whose connection plugin is not installed gets no task: it is one that Ansible
@@ -110,7 +111,7 @@ class Filled:
                 failures[host] = words
             else:
                 elsewhere[host] = {OURS: {}, "ansible_connection": plugin[1]}
-        return Filled(
+        return ResolvedVariables(
             tuple(dict.fromkeys((*self.hosts, *hosts))),
             {**self.variables, **own.variables, **elsewhere},
             self.configuration or own.configuration,
@@ -159,7 +160,7 @@ def _ssh_option(variable: str) -> str:
     return variable.removeprefix("ansible_")
 
 
-def read_filled(output: bytes) -> Filled:
+def read_resolved(output: bytes) -> ResolvedVariables:
     """Return what the task printed. Raises :class:`AnsibleOutputError`."""
     text = output.decode("utf-8", errors="replace")
     hosts: list[str] = []
@@ -194,7 +195,7 @@ def read_filled(output: bytes) -> Filled:
         configuration[name] = without_values(text)
     kept = {host: _kept(found) for host, found in variables.items() if host in ours}
     names = tuple(dict.fromkeys(hosts))
-    return Filled(names, kept, configuration, failures, tuple(unknown))
+    return ResolvedVariables(names, kept, configuration, failures, tuple(unknown))
 
 
 def _results(text: str) -> Iterator[tuple[str, bool, str]]:
@@ -279,24 +280,26 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def document(listed: Mapping[str, Any], filled: Filled, host_vars: Mapping[str, str]) -> bytes:
+def document(
+    listed: Mapping[str, Any], resolved: ResolvedVariables, host_vars: Mapping[str, str]
+) -> bytes:
     """Return all of it as the JSON that stands for an inventory's text.
 
     ``host_vars`` says in which file beside the inventory Ansible looks for a host's variables.
     """
     configuration = {
-        **{name: filled.configuration.get(setting) for name, setting in CONFIGURATION.items()},
-        **{name: filled.configuration.get(name) for name in SSH_ARGUMENTS},
+        **{name: resolved.configuration.get(setting) for name, setting in CONFIGURATION.items()},
+        **{name: resolved.configuration.get(name) for name in SSH_ARGUMENTS},
     }
     content = {
-        "merges": filled.merges,
+        "merges": resolved.merges,
         "groups": listed["groups"],
-        "hosts": list(filled.hosts),
-        "variables": dict(filled.variables),
+        "hosts": list(resolved.hosts),
+        "variables": dict(resolved.variables),
         "declared": listed["declared"],
         "configuration": {
             name: value for name, value in configuration.items() if value not in (None, "", [])
         },
-        "host_vars": {name: host_vars[name] for name in filled.variables if name in host_vars},
+        "host_vars": {name: host_vars[name] for name in resolved.variables if name in host_vars},
     }
     return json.dumps(content, ensure_ascii=False).encode("utf-8", errors="replace")

@@ -11,8 +11,8 @@ import pytest
 from aegis_provision.inventory.ansible_output import (
     AnsibleOutputError,
     document,
-    read_filled,
     read_listed,
+    read_resolved,
     task_arguments,
 )
 
@@ -58,9 +58,9 @@ def test_values_come_back_as_they_were() -> None:
         "config=", f"DEFAULT_REMOTE_USER={coded('root')}", f"PLAYBOOK_DIR={coded(None)}",
         f"DEFAULT_HASH_BEHAVIOUR={coded('merge')}", f"ansible_ssh_args={coded('-F ' + CANARY)}",
     ]  # fmt: skip
-    filled = read_filled(printed(*words))
-    assert filled.hosts == ("gpu-ü", "plain")
-    assert filled.variables == {
+    resolved = read_resolved(printed(*words))
+    assert resolved.hosts == ("gpu-ü", "plain")
+    assert resolved.variables == {
         "gpu-ü": {
             "aegis": ours,
             "ansible_port": 22,
@@ -68,19 +68,19 @@ def test_values_come_back_as_they_were() -> None:
             "ansible_ssh_common_args": "-J b -o ProxyCommand=...",
         }
     }
-    assert filled.configuration["DEFAULT_REMOTE_USER"] == "root"
-    assert filled.configuration["ansible_ssh_args"] == "-F ..."
-    assert (filled.merges, filled.playbook_dir, filled.failures) == (True, "", {})
-    assert CANARY not in repr(filled)
+    assert resolved.configuration["DEFAULT_REMOTE_USER"] == "root"
+    assert resolved.configuration["ansible_ssh_args"] == "-F ..."
+    assert (resolved.merges, resolved.playbook_dir, resolved.failures) == (True, "", {})
+    assert CANARY not in repr(resolved)
 
 
 def test_of_each_host_the_failures_are_kept_beside_what_the_others_say() -> None:
     output = printed(host("a"), "ours=", f"aegis={coded({})}", host="a") + (
         b'b | FAILED! => {\n    "changed": false,\n    "msg": "\'x\' is undefined"\n}\n'
     )
-    filled = read_filled(output)
-    assert filled.failures == {"b": "'x' is undefined"}
-    assert filled.variables == {"a": {"aegis": {}}}
+    resolved = read_resolved(output)
+    assert resolved.failures == {"b": "'x' is undefined"}
+    assert resolved.variables == {"a": {"aegis": {}}}
 
 
 def test_what_only_a_task_of_the_host_can_say_is_asked_of_that() -> None:
@@ -88,20 +88,20 @@ def test_what_only_a_task_of_the_host_can_say_is_asked_of_that() -> None:
     assert "lookup('ansible.builtin.vars', name) | to_json" in asked
     assert "default('?')" in json.loads(task_arguments())["msg"]
     words = [host("a"), "ours=", f"aegis={coded({})}", "ansible_host=?", host("b"), "config="]
-    filled = read_filled(printed(*words, f"DEFAULT_REMOTE_USER={coded('root')}"))
-    assert filled.open == ("a",)
-    own = read_filled(
+    resolved = read_resolved(printed(*words, f"DEFAULT_REMOTE_USER={coded('root')}"))
+    assert resolved.unresolved == ("a",)
+    own = read_resolved(
         printed(host("a"), "ours=", f"ansible_host={coded('h')}", f"aegis={coded({})}", host="a")
         + b'c | FAILED! => {"msg": "the connection plugin \'x.y.lxd\' was not found"}\n'
         + b'd | FAILED! => {"msg": "no"}\n'
     )
-    whole = filled.completed(own, ["b", "c", "d"])
+    whole = resolved.completed(own, ["b", "c", "d"])
     assert whole.hosts == ("a", "b", "c", "d")
     assert whole.variables == {
         "a": {"ansible_host": "h", "aegis": {}},
         "c": {"aegis": {}, "ansible_connection": "x.y.lxd"},
     }
-    assert (whole.failures, whole.open) == ({"d": "no"}, ())
+    assert (whole.failures, whole.unresolved) == ({"d": "no"}, ())
     assert whole.configuration["DEFAULT_REMOTE_USER"] == "root"
 
 
@@ -115,7 +115,7 @@ def test_what_only_a_task_of_the_host_can_say_is_asked_of_that() -> None:
 )  # fmt: skip
 def test_other_output_is_an_error(output: bytes) -> None:
     with pytest.raises(AnsibleOutputError):
-        read_filled(output)
+        read_resolved(output)
 
 
 def test_of_what_is_listed_other_variables_are_not_kept() -> None:
@@ -163,7 +163,7 @@ def test_a_list_of_another_form_is_an_error(output: bytes) -> None:
 
 
 def test_the_document_holds_what_both_said() -> None:
-    filled = read_filled(
+    resolved = read_resolved(
         printed(
             host("h"), "ours=", f"aegis={coded({})}", "config=",
             f"DEFAULT_TRANSPORT={coded('ssh')}",
@@ -171,7 +171,7 @@ def test_the_document_holds_what_both_said() -> None:
         )
     )  # fmt: skip
     listed = read_listed(b'{"_meta": {}, "gpu": {"hosts": ["h"]}}')
-    made = document(listed, filled, {"h": "host_vars/h.yml", "other": "x"})
+    made = document(listed, resolved, {"h": "host_vars/h.yml", "other": "x"})
     content = json.loads(made)
     assert content["configuration"] == {"ansible_connection": "ssh"}
     assert content["host_vars"] == {"h": "host_vars/h.yml"}
