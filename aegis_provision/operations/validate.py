@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aegis_provision.documents.diagnostic import has_errors
-from aegis_provision.errors import InvalidInputError
+from aegis_provision.documents.diagnostic import error, has_errors
+from aegis_provision.errors import InputError, InvalidInputError
 from aegis_provision.inputs.playbook_and_policy_files import read_playbook
 from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.load import (
@@ -53,7 +53,7 @@ def validate(
 ) -> Validation:
     """Check an inventory, and playbooks over it, against its policy, or the one named.
 
-    Raises :class:`Error` where there is no inventory.
+    That there is no inventory is a diagnostic, too: programs read those alone.
     """
     read = [read_playbook(path) for path in playbooks]
     diagnostics = tuple(item for _, _, found in read for item in found)
@@ -63,6 +63,9 @@ def validate(
         if absent_inventories(problem.diagnostics):
             diagnostics = ()
         return Validation(None, (), (*problem.diagnostics, *diagnostics))
+    except InputError as problem:
+        nowhere = error("no-inventory", problem.message, hint=problem.hint)
+        return Validation(None, (), (nowhere, *diagnostics))
     schedules: list[tuple[str, Schedule]] = []
     for playbook in (book for book, _, _ in read if book is not None):
         schedule, found = make_schedule(

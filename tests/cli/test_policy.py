@@ -29,7 +29,8 @@ def test_the_policy_beside_the_inventory_counts_unless_another_is_named(operator
     [result] = sarif["runs"][0]["results"]
     assert result["ruleId"] == "policy-providers"
     assert result["relatedLocations"][0]["physicalLocation"]["artifactLocation"] == {
-        "uri": "policy.yml"
+        "uri": "policy.yml",
+        "uriBaseId": "%SRCROOT%",
     }
     beside.unlink()
     assert operator.call("validate", "--policy", "gone.yml").err == (

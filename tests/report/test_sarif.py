@@ -149,7 +149,10 @@ def test_what_is_wrong_without_a_place_is_shown_at_the_inventory(
         (["-i", "hosts.sh"], "hosts.sh"),
         (["-i", "ansible:nowhere"], "nowhere"),
         (["nowhere.yml"], "inventory.yml"),
+        ([], "inventory.yml"),
     ):
+        if not args:
+            Path("inventory.yml").unlink()
         assert run(["validate", "--format", "sarif", *args], {"PATH": "/usr/bin:/bin"}) == 3
         results = checked(json.loads(capsys.readouterr().out))
         assert results
