@@ -50,11 +50,10 @@ _SHARE = 2.0**-20
 """How much of its site's resource a host takes: next to nothing, as threads are the bound."""
 
 _ANY = ""
-_LOGGERS = (
-    "tornado.application",
-    "distributed",
-    *(f"distributed.{name}" for name in ("client", "core", "comm", "batched", "utils")),
+_LOGGERS = tuple(
+    f"distributed{name}" for name in ("", ".client", ".core", ".comm", ".batched", ".utils")
 )
+_ITS_LOOP = ("asyncio", "tornado.application")
 
 
 class DaskCluster:
@@ -75,9 +74,7 @@ class DaskCluster:
 
     def __enter__(self) -> Self:
         """Connect to the cluster. Raises :class:`RefusedError` if it can't be used."""
-        # What becomes of workers is told here; Dask would write it in between.
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        _quieten()
         self._client: Any = _connected(self._scheduler)  # its types differ between versions
         self._connection = self._client.scheduler_comm
         try:
@@ -265,6 +262,19 @@ class DaskCluster:
     def _close(self) -> None:
         with suppress(Exception):  # where the scheduler is silent Dask tells that it waited
             self._client.close(_TIME_TO_END)
+
+
+def _quieten() -> None:
+    """Let Dask log nothing: what becomes of workers is told here, and it would write in between."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for name in _ITS_LOOP:
+        logging.getLogger(name).addFilter(_is_not_of_dask)
+
+
+def _is_not_of_dask(record: logging.LogRecord) -> bool:
+    raised = record.exc_info[0] if record.exc_info else None
+    return raised is None or not raised.__module__.startswith("distributed.")
 
 
 def _connected(scheduler: str) -> Client:
