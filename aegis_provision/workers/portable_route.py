@@ -24,6 +24,7 @@ OWN_AGENT = "SSH_AUTH_SOCK"
 """What stands in a route for the agent that the worker's environment names."""
 
 _HOME = "~/"
+_PARENT = "__"
 _LOCAL = Unreachable(
     "connect",
     "'connection: local' is the machine that the tool runs on, and a Dask worker is another",
@@ -67,23 +68,27 @@ class OperatorsFiles:
         self._directory = directory
         self._fetch = fetch
         self._here: dict[Path, Path] = {}
+        self._originals: dict[Path, Path] = {}
         self._lock = threading.Lock()
 
     def copy_of(self, path: Path) -> Path:
         """Return where the operator's file ``path`` is here."""
         with self._lock:
             if path not in self._here:
-                place = self._directory / path.relative_to(path.anchor)
+                # No ".." may lead out of the directory.
+                names = (_PARENT if name == ".." else name for name in path.parts[1:])
+                place = self._directory.joinpath(*names)
                 content = self._fetch(str(path))
                 if content is not None:
                     place.parent.mkdir(parents=True, exist_ok=True)
                     place.write_bytes(content)
-                self._here[path] = place
+                self._here[path], self._originals[place] = place, path
             return self._here[path]
 
     def original_of(self, place: Path) -> Path:
-        """Return the operator's path of a file that is at ``place`` here."""
-        return Path("/") / place.relative_to(self._directory)
+        """Return the operator's path of the copy at ``place``."""
+        with self._lock:
+            return self._originals[place]
 
     def told(self, text: str) -> str:
         """Return ``text`` with the operator's own paths in it."""
@@ -98,16 +103,17 @@ def route_here(route: Route, home: Path, agent: str | None, files: OperatorsFile
     def own(path: str) -> str:
         return str(home / path.removeprefix(_HOME)) if path.startswith(_HOME) else path
 
+    def agent_here(socket: str | None) -> str | None:
+        if socket is None:
+            return None
+        return agent if socket == OWN_AGENT else own(socket)
+
     def hop_here(hop: Hop) -> Hop:
         return replace(
             hop,
             identity_files=tuple(map(own, hop.identity_files)),
             certificate_files=tuple(map(own, hop.certificate_files)),
-            identity_agent=agent
-            if hop.identity_agent == OWN_AGENT
-            else None
-            if hop.identity_agent is None
-            else own(hop.identity_agent),
+            identity_agent=agent_here(hop.identity_agent),
             known_hosts=tuple(map(files.copy_of, hop.known_hosts)),
             revoked_keys=tuple(str(files.copy_of(Path(path))) for path in hop.revoked_keys),
             new_keys_file=None if hop.new_keys_file is None else files.copy_of(hop.new_keys_file),

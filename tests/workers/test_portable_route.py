@@ -61,6 +61,18 @@ def test_files_of_the_operator_are_copied_once_and_keys_are_the_workers(
     assert files.told(f"no key in {hop.known_hosts[1]}") == "no key in /nowhere/else"
 
 
+def test_no_path_of_the_operators_leads_out_of_the_workers_directory(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "copies"
+    files = OperatorsFiles(directory, lambda path: path.encode())
+    for text in ("/home/anna/../../../../known_hosts", "/known_hosts", "/__/known_hosts"):
+        place = files.copy_of(Path(text))
+        assert place.resolve().is_relative_to(directory.resolve())
+        assert place.read_bytes() == text.encode()
+        assert files.original_of(place) == Path(text)
+
+
 def test_an_agent_is_the_named_one_or_none(tmp_path: Path) -> None:
     files = OperatorsFiles(tmp_path, lambda _: b"")
     named = {"/home/anna/agent": "/root/agent", "/run/agent": "/run/agent", None: None}
