@@ -291,7 +291,8 @@ def without_source(errors: str) -> str:
         elif quoting and (_SAYS.match(line) or line.startswith("<<<")):
             quoting = False
         if not quoting:
-            told.append(line)
+            # What comes after a "keyword" looks like a key, and this is one of a play.
+            told.append(line.replace("processing keyword ", "processing option "))
     return "\n".join(told)
 
 

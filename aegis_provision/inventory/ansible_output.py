@@ -56,15 +56,16 @@ _RESULT = re.compile(
 # defined it is to be asked for by the host's own task: in 'hostvars' there are no 'hostvars'. What
 # is omitted ('default(omit)') is as good as not set.
 _OPEN = "?"
-_OF_ANY = f"found[name] | to_json | b64encode | default({_OPEN!r})"
+_OF_ANY = f"value | to_json | b64encode | default({_OPEN!r})"
 _OF_ITS_OWN = "lookup('ansible.builtin.vars', name) | to_json | b64encode"
 _TEMPLATE = (
     "{% for host in HOSTS %}"
     "host={{ host | b64encode }} "
     "{% set found = hostvars[host] %}"
     "{% if ISOURS %}ours= "
-    "{% for name in SHOWN if name in found and (found[name] | default('')) != omit %}"
-    "{{ name }}={{ VALUE }} "
+    "{% for name in SHOWN if name in found %}"
+    "{% set value = found[name] %}"
+    "{% if value is undefined or value != omit %}{{ name }}={{ VALUE }} {% endif %}"
     "{% endfor %}"
     "{% for name in NAMED if name in found %}{{ name }}= {% endfor %}"
     "{% endif %}"

@@ -150,6 +150,7 @@ b: [
         (NEW_ERRORS, NEW_ERRORS.replace("\n1 foo: hunter2\n2 b: [\n       ^ column 7\n\n", "")),
         (OLD_ERRORS, OLD_ERRORS.partition("\n\nThe offending")[0]),
         ("[WARNING]: a\n[WARNING]: b\n", "[WARNING]: a\n[WARNING]: b\n"),
+        ("Error processing keyword 'port': x", "Error processing option 'port': x"),
         ("ERROR: no\nTraceback (most recent call last):\n  File x\n    y = hunter2\n", "ERROR: no"),
         (
             "[ERROR]: Attempting to decrypt but no vault secrets found\n1 hunter2\n[WARNING]: b",
