@@ -107,7 +107,6 @@ class _Pickler(pickle.Pickler):
     def __init__(self, stream: io.BytesIO) -> None:
         super().__init__(stream, protocol=pickle.HIGHEST_PROTOCOL)
         self.secrets: list[Secret] = []
-        self._numbers: dict[int, int] = {}
 
     def reducer_override(self, value: Any) -> Any:
         kind = type(value)
@@ -121,10 +120,9 @@ class _Pickler(pickle.Pickler):
         return NotImplemented if get is None else (kind, get(value))
 
     def _numbered(self, secret: Secret) -> tuple[Callable[[int], Secret], tuple[int]]:
-        number = self._numbers.setdefault(id(secret), len(self.secrets))
-        if number == len(self.secrets):
-            self.secrets.append(secret)
-        return _secret_number, (number,)
+        # Called once for each object: pickle itself remembers what it has met.
+        self.secrets.append(secret)
+        return _secret_number, (len(self.secrets) - 1,)
 
 
 class _Unpickler(pickle.Unpickler):

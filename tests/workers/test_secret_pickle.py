@@ -10,6 +10,7 @@ import pytest
 from aegis_provision.providers.secret import Secret
 from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.host_job import HostJob
+from aegis_provision.values import dataclass
 from aegis_provision.workers.secret_pickle import (
     hide_all,
     plain,
@@ -45,6 +46,22 @@ def test_a_job_comes_back_as_it_was_and_its_pickle_holds_no_secret() -> None:
     assert token is found.api_token
     assert str(found.host.settings["user"].span) == str(job.host.settings["user"].span)
     assert read_with_secrets(with_secrets(job)).session.values == job.session.values
+
+
+@dataclass(slots=True)
+class Made:
+    """A value that counts how often it was made."""
+
+    name: str
+    times: int = 0
+
+    def __post_init__(self) -> None:
+        self.times += 1
+
+
+def test_what_a_value_does_when_it_is_made_is_not_done_again() -> None:
+    data, secrets = take_apart(Made("a"))
+    assert put_together(data, secrets).times == 1
 
 
 def test_the_inventory_s_text_stays_behind() -> None:
