@@ -201,6 +201,8 @@ class SettingsReader:
             if found.jump is not None and not is_set:
                 is_set = True
                 yield Declared("jump", found.jump, value.span, priority, name)
+            # A way that can't be taken comes first for 'ssh' all the same: no later one counts.
+            is_set = is_set or not _BASTIONS.isdisjoint(left)
 
     def _settings(self, node: Mapping, priority: int) -> Iterator[Declared]:
         names = effective_names(node)

@@ -323,6 +323,15 @@ def test_what_changes_something_is_not(settings: str) -> None:
     assert found.severity is Severity.WARNING
 
 
+def test_after_a_way_that_is_not_taken_no_later_one_counts() -> None:
+    """To ``ssh`` the first of several counts; the later one would lead elsewhere."""
+    hosts, [found, _] = with_settings(
+        "ansible_ssh_extra_args: -J b, ansible_ssh_common_args: -o ProxyCommand=nc"
+    )
+    assert hosts["h"].target.jump is None
+    assert found.message.startswith('ProxyCommand in "ansible_ssh_common_args" changes how')
+
+
 def test_all_others_get_one_note() -> None:
     [found] = with_settings(
         "ansible_python_interpreter: /p, ansible_become_pass: x, ansible_a: [y]"
