@@ -1,0 +1,27 @@
+"""What a schema's violations cost: the memory of what is told, and no more."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from aegis_provision.documents.schema import check
+from aegis_provision.documents.yaml_reader import read_yaml
+
+MANY = 300
+BYTES = 2_000
+"""For each; with what the library itself keeps of one it would be thrice as much."""
+
+
+def test_many_violations_take_the_memory_of_what_is_told_of_them() -> None:
+    hosts = "".join(f"    h{at}: {{port: 99999999, prot: 1}}\n" for at in range(MANY))
+    node, _ = read_yaml("inventory.yml", f"all:\n  hosts:\n{hosts}".encode())
+    assert node is not None
+    check(node, "inventory")  # loads the library
+    tracemalloc.start()
+    try:
+        found = check(node, "inventory")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 2 * MANY
+    assert most < BYTES * len(found)
