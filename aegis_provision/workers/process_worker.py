@@ -82,7 +82,7 @@ class _Server:
         self._cancel: CancelToken = CancelToken()
         self._answers: dict[int, SimpleQueue[bytes]] = {}
         self._questions = itertools.count(1)
-        self._threads = _Threads()
+        self._threads = WorkThreads()
         self._worker: RemoteHostWorker = RemoteHostWorker(set_up, self._save_key)
 
     def run(self) -> None:
@@ -143,7 +143,7 @@ class _Server:
         return verdict
 
 
-class _Threads:
+class WorkThreads:
     """Threads that are begun when all others are busy, and end with the process.
 
     Where this machine lets us begin no more, work waits for one of those that there are.
@@ -155,6 +155,7 @@ class _Threads:
         self._begun = False
 
     def run(self, work: Callable[[], None]) -> None:
+        """Have ``work`` done. Raises ``RuntimeError`` where not even one thread can be begun."""
         self._waiting.put(work)
         if self._idle.acquire(blocking=False):
             return
