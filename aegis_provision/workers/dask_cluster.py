@@ -105,7 +105,7 @@ class DaskCluster:
     def lost(self) -> str:
         """Return in words why nothing can be said to the cluster any more, empty if it can."""
         if self._ended.is_set():
-            return "the run is over"
+            return "the run was ended"
         if self._client.scheduler_comm is not self._connection:
             return "the connection to the Dask scheduler broke"
         if time.monotonic() - self._heard > _SILENCE:

@@ -44,6 +44,7 @@ _TRIES = (False, False, True)
 """
 _RESTARTING = frozenset({Step.RESTART, Step.VERIFY, Step.ROLL_BACK})
 _GONE = "the worker"
+_ENDED = "the run was ended"
 _EITHER = "it has either the old file or the new one"
 _MAY_GO_ON = f"{_EITHER}, as the worker may still be at it"
 _LOOK = "look at it with 'plan', then apply again"
@@ -214,7 +215,7 @@ class RemoteExecutor:
                     result = worker.call(order, _watched(calls, progress))
                     return _with_warning(result, told)
                 except WorkerGoneError as gone:
-                    told, cut_off = str(gone), gone.cut_off
+                    told, cut_off = (_ENDED if self._closed else str(gone)), gone.cut_off
             if progress.begun_writing or progress.begun_restarting:
                 state = _MAY_GO_ON if cut_off else self._state_now(work, calls)
                 return _broken_off(task.plan.host, told, state, progress)
