@@ -16,7 +16,8 @@ from aegis_provision.inventory.pins import pin_diagnostics
 from aegis_provision.operations.connection import connection_settings, connection_warnings
 from aegis_provision.operations.executors import open_executor
 from aegis_provision.operations.history import PendingRestarts, pending_restarts
-from aegis_provision.operations.load import logins_that_are_set, require_providers, select_hosts
+from aegis_provision.operations.load import require_providers, select_hosts
+from aegis_provision.operations.resolve_secrets import logins_that_are_set
 from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.providers.session_variables import resolve_env
 from aegis_provision.rollout.gather_facts import diagnose_fleet

@@ -22,13 +22,8 @@ from aegis_provision.inputs.inventory_files import read_inventory_files, variabl
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.operations.connection import connection_settings, connection_warnings
-from aegis_provision.operations.load import (
-    inventory_paths,
-    resolve_fleet,
-    resolve_logins,
-    resolve_sessions,
-    select_hosts,
-)
+from aegis_provision.operations.load import inventory_paths, resolve_fleet, select_hosts
+from aegis_provision.operations.resolve_secrets import resolve_logins, resolve_sessions
 from aegis_provision.planning.host_plan import plan_host
 from aegis_provision.planning.plan import Action, changes_sessions
 from aegis_provision.planning.receipts import Receipt

@@ -25,10 +25,10 @@ from aegis_provision.operations.load import (
     load_fleet,
     read_pattern_file,
     require_providers,
-    resolve_sessions,
     select_hosts,
 )
 from aegis_provision.operations.policy import Policies, load_policies
+from aegis_provision.operations.resolve_secrets import resolve_sessions
 from aegis_provision.planning.plan import Action
 from aegis_provision.playbook.budget import predict_stop
 from aegis_provision.playbook.plays import Restart

@@ -14,8 +14,9 @@ from aegis_provision.operations.connection import (
     connection_warnings,
     operator_name,
 )
-from aegis_provision.operations.load import resolve_access, select_hosts
+from aegis_provision.operations.load import select_hosts
 from aegis_provision.operations.plan import Job, RunInfo, hosts_with_api
+from aegis_provision.operations.resolve_secrets import resolve_access
 from aegis_provision.planning.digests import DigestKey
 from aegis_provision.planning.rollback import RollbackTarget, session_from_config
 from aegis_provision.playbook.schedule import rollback_schedule

@@ -21,13 +21,8 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.errors import Error, InputError, InvalidInputError
 from aegis_provision.files.reading import read_file
 from aegis_provision.humanize import listed
-from aegis_provision.operations.load import (
-    find_host,
-    fleet_if_any,
-    load_fleet,
-    resolve_sessions,
-    session_of,
-)
+from aegis_provision.operations.load import find_host, fleet_if_any, load_fleet
+from aegis_provision.operations.resolve_secrets import resolve_sessions, session_of
 from aegis_provision.planning.hand_edits import overriding_variables
 from aegis_provision.providers.recipes import VARIABLE_OF, builtin_recipes
 from aegis_provision.providers.redaction import Redactor

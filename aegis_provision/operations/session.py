@@ -29,10 +29,9 @@ from aegis_provision.operations.load import (
     load_fleet,
     read_pattern_file,
     require_providers,
-    resolve_access,
-    resolve_sessions,
     select_hosts,
 )
+from aegis_provision.operations.resolve_secrets import resolve_access, resolve_sessions
 from aegis_provision.playbook.schedule import make_schedule, single_play, with_overrides
 from aegis_provision.providers.recipes import recipe_secrets
 from aegis_provision.providers.session_override import (

@@ -41,12 +41,8 @@ def command(
     env.NAME. Of your environment only names are shown, and whether they are set; no secret is
     needed.
     """
-    from aegis_provision.operations.load import (
-        explain_values,
-        find_host,
-        load_fleet,
-        require_providers,
-    )
+    from aegis_provision.operations.explain import explain_values
+    from aegis_provision.operations.load import find_host, load_fleet, require_providers
     from aegis_provision.report.explain_report import explain_document, explanation_lines
 
     fleet = load_fleet(inventory, environment.environ, of_all=False)

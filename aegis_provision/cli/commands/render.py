@@ -47,7 +47,7 @@ def command(
     or fail its sessions.
     """
     from aegis_provision.aegis.config_file import render, syntax_of
-    from aegis_provision.operations.load import host_session, recipe_session
+    from aegis_provision.operations.render import host_session, recipe_session
     from aegis_provision.providers.redaction import without_exposed
 
     if (host is None) == (provider is None):
