@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
@@ -97,9 +98,14 @@ _PRIVATE = tuple(
 )
 
 
+@lru_cache(maxsize=256)
 def name_problem(name: str) -> str | None:
-    """Return why a session variable may not be called ``name``."""
-    prefix = next((item for item in DENIED_PREFIXES if name.lower().startswith(item)), None)
+    """Return why a session variable may not be called ``name``.
+
+    All hosts have much the same names, so the answers are kept.
+    """
+    lowered = name.lower()
+    prefix = next((item for item in DENIED_PREFIXES if lowered.startswith(item)), None)
     refused = prefix and (
         f"this tool refuses names that begin with {prefix.upper()}: "
         "Aegis refuses them in the env of a single session, though not in its file"
@@ -131,7 +137,7 @@ def value_problem(value: str) -> str | None:
     Half of a surrogate pair stands for a byte of the environment that is not UTF-8: Aegis would
     get another value than the operator has.
     """
-    if any("\ud800" <= char <= "\udfff" for char in value):
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
         return "it is not valid UTF-8"
     return failing_value_problem(value)
 

@@ -89,7 +89,7 @@ def _one_of(
 ) -> Iterator[ValidationError]:
     """Yield the errors to tell: of alternatives, only those of the one that was meant.
 
-    The library keeps the errors of all of them until the last is found, and those of 100,000 hosts
+    The library ties the errors of all of them to each other in circles, and those of 100,000 hosts
     fill the memory. Which alternative is meant the first of its errors tells: for a value of
     another type it says so, as ``type`` stands first in our schemas.
     """
