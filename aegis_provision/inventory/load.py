@@ -486,8 +486,10 @@ def _same_file(hosts: Mapping[str, Host]) -> Iterator[Diagnostic]:
     seen: dict[tuple[object, ...], Host] = {}
     for host in hosts.values():
         target = host.target
+        # Behind another bastion, or in another network, an address is another host's.
+        network = (target.address, target.port, target.jump, target.site)
         where = (
-            "localhost" if target.connection == "local" else (target.address, target.port),
+            "localhost" if target.connection == "local" else network,
             target.connection,
             target.user if not target.config_path.startswith("/") else None,
             target.config_path,

@@ -378,3 +378,16 @@ def test_hosts_with_the_same_settings_have_the_same_target_but_for_their_own_nam
     for name in names:
         assert getattr(first, name) == getattr(second, name) != getattr(defaults, name), name
     assert (second.host, second.address) == ("b", "b")
+
+
+@pytest.mark.parametrize(
+    ("others", "same"),
+    [
+        ("{jump: b2}", False), ("{jump: none}", False), ("{site: eu}", False), ("{jump: b1}", True),
+        ("{connection: local}", False),
+    ],
+)  # fmt: skip
+def test_behind_another_bastion_an_address_is_another_host(others: str, same: bool) -> None:
+    hosts = f"a: {{jump: b1}}, b: {others}"
+    text = f"all: {{vars: {{address: 10.0.0.1}}, hosts: {{{hosts}}}}}"
+    assert ("same-file" in codes(one(text))) is same
