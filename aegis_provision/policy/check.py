@@ -145,7 +145,7 @@ def _chosen(specs: Mapping[str, SessionSpec], hosts: Sequence[Host]) -> dict[str
     return {host.name: specs[host.name] for host in hosts if host.name in specs}
 
 
-def _said(rule: Rule) -> str:
+def _name_of(rule: Rule) -> str:
     """Return how a message names the rule."""
     return f"the policy ({rule.name})" if rule.name else "the policy"
 
@@ -192,7 +192,7 @@ def _shares(rule: Rule, hosts: Sequence[Host]) -> Iterator[Diagnostic]:
         places = dict.fromkeys(host.provider for host in users if host.provider is not None)
         yield error(
             "policy-max-share",
-            f"{share}{which} {verb} on {provider}, and {_said(rule)} allows {limit.most}",
+            f"{share}{which} {verb} on {provider}, and {_name_of(rule)} allows {limit.most}",
             limit.span,
             hint="move some of them to another provider",
             related=tuple(Related(item.span, "chosen here") for item in [*places][:_MOST_PLACES]),
@@ -214,7 +214,7 @@ def _providers(rule: Rule, hosts: Sequence[Host]) -> Iterator[Diagnostic]:
     for setting, names in wrong.items():
         yield error(
             "policy-providers",
-            f"{_said(rule)} does not allow {quote(str(setting.value))} here",
+            f"{_name_of(rule)} does not allow {quote(str(setting.value))} here",
             setting.span,
             hint=f"allowed: {listed(rule.providers)}" if rule.providers else "none is allowed",
             related=(Related(rule.providers_span, "the rule"),),
@@ -230,7 +230,7 @@ def _pins(rule: Rule, hosts: Sequence[Host], today: date) -> Iterator[Diagnostic
         for demand, fault, span, remedy in _pin_faults(pin, limits, today):
             yield error(
                 "policy-pins",
-                f"{_said(rule)} wants {demand}, and this one {fault}",
+                f"{_name_of(rule)} wants {demand}, and this one {fault}",
                 span,
                 hint=f"{remedy[0]}: aegis-provision pin HOST PROVIDER {remedy[1]}",
                 related=(Related(limits.span, "the rule"),),
@@ -268,7 +268,7 @@ def _forbidden(
     for (key, span), names in found.items():
         yield error(
             "policy-forbidden",
-            f"{_said(rule)} forbids {quote(key)}",
+            f"{_name_of(rule)} forbids {quote(key)}",
             span,
             hint="remove it: what the provider itself says then counts",
             related=(Related(rule.forbidden_span, "the rule"),),
@@ -298,7 +298,7 @@ def _tokens(rule: Rule, hosts: _Values) -> Iterator[Diagnostic]:
             allowed = listed(binding.base_urls) if binding.base_urls else "none"
             yield error(
                 "policy-tokens",
-                f"{_said(rule)} does not let {binding.variable} travel to {quote(base_url)}",
+                f"{_name_of(rule)} does not let {binding.variable} travel to {quote(base_url)}",
                 span,
                 hint=f"use a token of that provider's own; this one may go to: {allowed}",
                 related=(Related(binding.span, "the rule"),),
@@ -330,7 +330,7 @@ def _timeouts(rule: Rule, hosts: _Values) -> Iterator[Diagnostic]:
     for (span, text), names in wrong.items():
         yield error(
             "policy-timeout",
-            f"{_said(rule)} wants a timeout of {' and '.join(filter(None, parts))} ms, and this "
+            f"{_name_of(rule)} wants a timeout of {' and '.join(filter(None, parts))} ms, and this "
             f"is {quote(text)}",
             span,
             hint="set timeout_ms",
