@@ -43,8 +43,6 @@ def test_the_beginning_of_a_file_that_is_too_large_does_not_count(
     noun: str, tmp_path: Path
 ) -> None:
     path, text = tmp_path / "x.yml", TEXTS[noun]
-    path.write_bytes(text + b"#" * (LARGEST_FILE - len(text)))
-    assert _messages(noun, path) == []
     path.write_bytes(text + b"#" * (LARGEST_FILE + 1 - len(text)))
     [message] = _messages(noun, path)
     assert "16 MiB" in message

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -52,6 +52,7 @@ _GROUPS_LEFT = re.compile(
 )
 
 
+@settings(max_examples=50)
 @given(_SECTIONS, st.integers(2000, 9000))
 def test_no_comment_is_longer_than_it_may_be(sections: list[Section], longest: int) -> None:
     text = comment("Plan", {"to update": 3}, sections, longest=longest)
@@ -74,6 +75,7 @@ def test_sections_are_left_out_from_the_end() -> None:
     assert "_hosts: 2 more groups with 3 hosts: " in text
 
 
+@settings(max_examples=50)
 @given(_SECTIONS)
 def test_nothing_leaves_its_fence(sections: list[Section]) -> None:
     text = comment("Plan", {}, sections, longest=10**9)
