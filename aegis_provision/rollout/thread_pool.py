@@ -82,7 +82,7 @@ def run_all(
     pool = _Pool(deque(items), work, cancel, enough, has_room)
     cancel.wake_with(lambda: pool.done.put(None))
     reported = False
-    with _rare_thread_switches():
+    with rare_thread_switches():
         try:
             pool.begin(min(threads, len(items)))
             left = len(items)
@@ -111,7 +111,7 @@ class _SwitchInterval:
 
 
 @contextmanager
-def _rare_thread_switches() -> Iterator[None]:
+def rare_thread_switches() -> Iterator[None]:
     """Let a thread that waits for the interpreter ask for it less often than each 5 ms.
 
     Hundreds of threads wait for it at once, and each that asks costs time. The thread that holds it

@@ -87,9 +87,11 @@ class _Server:
 
     def run(self) -> None:
         """Take work until the stream ends. Raises ``EOFError`` and ``OSError`` then."""
+        from aegis_provision.rollout.thread_pool import rare_thread_switches
+
         gc.freeze()
         gc.enable()
-        with self._worker:
+        with self._worker, rare_thread_switches():
             try:
                 while True:
                     self._take(*self._stream.receive())
