@@ -324,6 +324,7 @@ class _Converter:
                         "host" if holder.kind == "host" else "group", written=item.written,
                     )
                     for item in SettingsReader().read(taken, 0)
+                    if not item.is_unset
                 )  # fmt: skip
             self._settings[holder] = found
         return found

@@ -175,7 +175,8 @@ def says_nothing(name: str, value: Node) -> bool:
 def effective_names(variables: Mapping) -> Collection[str]:
     """Return the names among ``variables`` that count: less those that a stronger one replaces."""
     names = {entry.key.text for entry in variables}
-    return {name for name in names if STRONGER.get(name) not in names}
+    said = {entry.key.text for entry in variables if not says_nothing(entry.key.text, entry.value)}
+    return {name for name in names if STRONGER.get(name) not in said}
 
 
 def is_other_become_method(name: str, value: Node) -> bool:

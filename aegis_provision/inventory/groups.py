@@ -108,7 +108,12 @@ class Tree:
                 continue
             declared = read.get(id(host.body))
             if declared is None:
-                declared = self._settings.read(host.body, file.priority)
+                # What a host's own variable hides is not among those that Ansible gives it.
+                declared = tuple(
+                    item
+                    for item in self._settings.read(host.body, file.priority)
+                    if not item.is_unset
+                )
                 read[id(host.body)] = declared
             self.hosts.setdefault(host.name, RawHost(host.span, {}, [], []))
             raw = self._own_host(host.name)

@@ -32,7 +32,8 @@ class Setting:
 
     ``value`` is a string, an integer, a boolean or a tuple of strings (several bastions), or
     ``None`` for a session variable that is removed from the host. It may be a literal secret only
-    in input that is refused, and never shows in ``repr``.
+    in input that is refused, and never shows in ``repr``. Until all places are merged ``None`` is
+    also a variable of Ansible's that is as good as not set.
     ``holder`` is the host or group that set it (``all`` for a setting of all hosts). ``overrode``
     lists what it beat, nearest to the host first; ``agreeing`` further places that set the same
     value with the same standing (two unrelated groups, or two entries of one host).

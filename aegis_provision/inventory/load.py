@@ -29,7 +29,9 @@ from aegis_provision.inventory.precedence import (
     outranked,
     outranked_by,
     scope_overrides,
+    settles,
     unclear_override,
+    without_unset,
 )
 from aegis_provision.inventory.settings import ENV_PREFIX, FILLED_IN_BY_ANSIBLE
 from aegis_provision.inventory.shared_with_ansible import VariableFilter, has_own_settings
@@ -351,7 +353,11 @@ class _Resolver:
         self.diagnostics.extend(self._same_names(hosts))
         groups = {
             name: Group(
-                name, group.span, tuple(group.hosts), tuple(group.children), self._own[name]
+                name,
+                group.span,
+                tuple(group.hosts),
+                tuple(group.children),
+                without_unset(self._own[name]),
             )
             for name, group in self.tree.groups.items()
         }
@@ -418,6 +424,7 @@ class _Resolver:
         settings: MergedSettings,
         conflicts: tuple[Conflict, ...],
     ) -> _HostSettings:
+        settings = without_unset(settings)
         overrides, ignored, unclear = scope_overrides(settings, self.ancestry)
         own_settings = {
             key: item
@@ -463,7 +470,8 @@ def _unresolved(conflicts: tuple[Conflict, ...], own: MergedSettings) -> tuple[C
     return tuple(
         item
         for item in conflicts
-        if item.key not in own and not ("provider" in own and item.key in OVERRIDE_KEYS)
+        if not (item.key in own and settles(own[item.key], item))
+        and not ("provider" in own and item.key in OVERRIDE_KEYS)
     )
 
 

@@ -14,6 +14,7 @@ from aegis_provision.humanize import group_by
 from aegis_provision.inventory.ansible_variables import STRONGER
 from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS, Setting
+from aegis_provision.inventory.settings import ENV_PREFIX
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def merge_level(
     settings: MergedSettings = {}
     diagnostics: list[Diagnostic] = []
     for key, items in group_by(declared, lambda item: item.key).items():
-        items.sort(key=lambda item: -item.priority)
+        items.sort(key=lambda item: (-item.priority, item.is_unset))
         found = [
             Setting(
                 key,
@@ -79,7 +80,7 @@ def merge_level(
         diagnostics.extend(
             _set_twice(winner, setting)
             for setting in others[:beside]
-            if setting.value != winner.value
+            if _contradict(setting, winner)
         )
         settings[key] = replace(
             winner,
@@ -116,9 +117,9 @@ def merge_groups(
             farther.append(ALL)
         if not nearest:
             nearest = [farther.pop(0)]
-        winner, *rivals = [settings[group][key] for group in nearest]
+        winner, *rivals = sorted((settings[group][key] for group in nearest), key=_is_unset)
         conflicts.extend(
-            Conflict(key, winner, rival) for rival in rivals if rival.value != winner.value
+            Conflict(key, winner, rival) for rival in rivals if _contradict(rival, winner)
         )
         if rivals or farther:
             winner = replace(
@@ -150,6 +151,50 @@ def host_over_groups(own: MergedSettings, inherited: MergedSettings) -> MergedSe
     return found
 
 
+def _is_unset(setting: Setting) -> bool:
+    return setting.value is None and not setting.key.startswith(ENV_PREFIX)
+
+
+def _contradict(first: Setting, second: Setting) -> bool:
+    """Tell whether two settings of the same standing can't both count."""
+    if first.value == second.value:
+        return False
+    # A variable of Ansible's that is not set says nothing of the same setting by another name.
+    return None not in {first.value, second.value} or first.written == second.written
+
+
+def without_unset(settings: MergedSettings) -> MergedSettings:
+    """Return ``settings`` without variables of Ansible's that are as good as not set.
+
+    Each hides the same variable where it is set farther away, and no other name of that setting:
+    ``ansible_user: null`` on a host hides ``ansible_user`` of its groups, and not their ``user``.
+    """
+    found: MergedSettings = {}
+    for key, setting in settings.items():
+        if not any(map(_is_unset, (setting, *setting.agreeing, *setting.overrode))):
+            found[key] = setting
+            continue
+        hidden: set[str] = set()
+        left: list[Setting] = []
+        for item in _flatten([setting]):
+            if item.value is None:
+                hidden.add(item.written)
+            elif item.written not in hidden:
+                left.append(item)
+        if left:
+            agreeing = [item for item in left[1:] if item in setting.agreeing]
+            overrode = [item for item in left[1:] if item not in agreeing]
+            found[key] = replace(left[0], agreeing=tuple(agreeing), overrode=tuple(overrode))
+    return found
+
+
+def settles(own: Setting, conflict: Conflict) -> bool:
+    """Tell whether what a host says for itself ends a conflict of its groups about that key."""
+    if not _is_unset(own):
+        return True
+    return conflict.first.written == conflict.second.written == own.written
+
+
 def outranked(settings: MergedSettings) -> Iterator[tuple[Setting, Setting]]:
     """Yield each winner that Ansible would not take, and the one that it takes instead.
 
@@ -161,8 +206,9 @@ def outranked(settings: MergedSettings) -> Iterator[tuple[Setting, Setting]]:
         if stronger is None:
             continue
         for other in (*winner.agreeing, *winner.overrode):
-            if other.written == stronger and other.value != winner.value:
-                yield winner, other
+            if other.written == stronger:
+                if other.value != winner.value:
+                    yield winner, other
                 break
 
 

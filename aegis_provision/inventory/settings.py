@@ -26,6 +26,7 @@ from aegis_provision.inventory.ansible_variables import (
     Substitute,
     effective_names,
     is_other_become_method,
+    says_nothing,
     substitute_for,
     substitute_for_options,
 )
@@ -73,9 +74,10 @@ _UNIT = re.compile(r"(?!-)[A-Za-z0-9@._:\\-]{1,255}")
 class Declared:
     """One setting at one place. ``priority`` orders places of one host or group.
 
-    ``value`` is ``None`` for a session variable that is to be removed. ``written`` is the key as it
-    stands there, which may be Ansible's name for it. ``holder`` is whose it is where that is not
-    the host or group that it is said of; ``overrode`` is what it beat before.
+    ``value`` is ``None`` for a session variable that is to be removed, and for a variable of
+    Ansible's that is as good as not set (:attr:`is_unset`). ``written`` is the key as it stands
+    there, which may be Ansible's name for it. ``holder`` is whose it is where that is not the host
+    or group that it is said of; ``overrode`` is what it beat before.
     """
 
     key: str
@@ -86,6 +88,11 @@ class Declared:
     holder: str = ""
     holder_kind: Literal["host", "group"] = "host"
     overrode: tuple[Setting, ...] = field(default=(), repr=False)
+
+    @property
+    def is_unset(self) -> bool:
+        """Tell whether it merely hides the same variable of Ansible's, set farther away."""
+        return self.value is None and not self.key.startswith(ENV_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +195,13 @@ class SettingsReader:
     def _ssh_arguments(
         self, entries: Sequence[Entry], names: Collection[str], priority: int
     ) -> Iterator[Declared]:
-        """Yield the bastions that arguments of ``ssh`` name; of several, as ``ssh`` does, one."""
-        is_set = "jump" in names
+        """Yield the bastions that arguments of ``ssh`` name; of several, as ``ssh`` does, one.
+
+        Where they name none that is taken, those of the same variables farther away are hidden; by
+        a way that can't be taken, those of variables that come later for ``ssh`` too.
+        """
+        is_set = is_taken = "jump" in names
+        hidden: dict[str, Span] = {}
         for entry in sorted(entries, key=lambda entry: SSH_ARGUMENTS.index(entry.key.text)):
             name, value = entry.key.text, entry.value
             found = read_ssh_arguments(_words(value))
@@ -199,10 +211,17 @@ class SettingsReader:
             elif found.jump is None or is_set:
                 self.ignored.setdefault(name, entry.key.span)
             if found.jump is not None and not is_set:
-                is_set = True
+                is_set = is_taken = True
                 yield Declared("jump", found.jump, value.span, priority, name)
-            # A way that can't be taken comes first for 'ssh' all the same: no later one counts.
-            is_set = is_set or not _BASTIONS.isdisjoint(left)
+            hidden.setdefault(name, value.span)
+            if not is_set and not _BASTIONS.isdisjoint(left):
+                # It comes first for 'ssh' all the same: no later one counts.
+                is_set = True
+                for later in SSH_ARGUMENTS[SSH_ARGUMENTS.index(name) :]:
+                    hidden.setdefault(later, value.span)
+        if not is_taken:
+            for name, span in hidden.items():
+                yield Declared("jump", None, span, priority, name)
 
     def _settings(self, node: Mapping, priority: int) -> Iterator[Declared]:
         names = effective_names(node)
@@ -215,6 +234,9 @@ class SettingsReader:
                 arguments.append(entry)
                 continue
             key = ALIASES.get(written, written)
+            if says_nothing(written, entry.value):
+                yield Declared(key, None, entry.value.span, priority, written)
+                continue
             if key == "env":
                 yield from self._env(entry.value, priority)
                 continue

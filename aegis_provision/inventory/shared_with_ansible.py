@@ -21,7 +21,7 @@ from aegis_provision.documents.diagnostic import error, note, warning
 from aegis_provision.documents.did_you_mean import did_you_mean, is_slip
 from aegis_provision.documents.nodes import Entry, Mapping, Node, Scalar, Sequence, is_null
 from aegis_provision.documents.quoting import quote, quote_some
-from aegis_provision.inventory.ansible_variables import ALIASES, VARIABLE_PREFIX, says_nothing
+from aegis_provision.inventory.ansible_variables import ALIASES, VARIABLE_PREFIX
 from aegis_provision.packaged_files import load_schema
 from aegis_provision.values import dataclass
 
@@ -107,7 +107,6 @@ def own_settings(variables: Mapping) -> tuple[Mapping, tuple[Diagnostic, ...]]:
         for entry in variables
         if entry.key.text.startswith(VARIABLE_PREFIX)
         and ALIASES.get(entry.key.text) not in own_keys
-        and not says_nothing(entry.key.text, entry.value)
     )
     span = ours.value.span if ours is not None else variables.span
     return Mapping((*own, *ansibles), span), tuple(diagnostics)

@@ -332,6 +332,56 @@ def test_after_a_way_that_is_not_taken_no_later_one_counts() -> None:
     assert found.message.startswith('ProxyCommand in "ansible_ssh_common_args" changes how')
 
 
+@pytest.mark.parametrize(
+    ("settings", "user", "jump"),
+    [
+        ("ansible_user: null", None, ("b",)),
+        ("ansible_user: ''", None, ("b",)),
+        ("ansible_ssh_user: null", "u", ("b",)),
+        ("ansible_user: null, user: me", "me", ("b",)),
+        ("ansible_user: me, ansible_ssh_user: null", "me", ("b",)),
+        ("ansible_ssh_common_args: ''", "u", None),
+        ("ansible_ssh_common_args: null", "u", None),
+        ("ansible_ssh_common_args: -C", "u", None),
+        ("ansible_ssh_common_args: '', jump: a", "u", ("a",)),
+        ("ansible_ssh_common_args: -o ProxyCommand=nc", "u", None),
+        ("ansible_ssh_args: -o ProxyCommand=nc", "u", None),
+        ("ansible_ssh_extra_args: -o ProxyCommand=nc", "u", ("b",)),
+        ("ansible_ssh_args: -C", "u", ("b",)),
+        ("aegis: {service: s}, rack: 1, ansible_user: null", None, ("b",)),
+        ("aegis: {user: me}, rack: 1, ansible_user: ''", "me", ("b",)),
+    ],
+)
+def test_what_is_not_set_hides_the_same_variable_farther_away(
+    settings: str, user: str | None, jump: tuple[str, ...] | None
+) -> None:
+    """As ansible-core hands it to ``ssh``: one name is hidden, others of that setting are not."""
+    far = "ansible_user: u, ansible_ssh_common_args: -J b"
+    text = f"all: {{vars: {{provider: glm}}}}\ng: {{vars: {{{far}}}, hosts: {{h: {{{settings}}}}}}}"
+    hosts, found = load(text)
+    assert (hosts["h"].target.user, hosts["h"].target.jump) == (user, jump)
+    assert [item for item in found if item.severity is Severity.ERROR] == []
+
+
+def test_what_is_not_set_says_nothing_of_other_names() -> None:
+    text = """
+all: {vars: {provider: glm, user: far}}
+upper: {vars: {ansible_user: null, ansible_ssh_user: }, children: {one: , two: , three: }}
+one: {vars: {user: u}, hosts: {a: , b: , c: {ansible_user: null}}}
+two: {vars: {ansible_user: null, ansible_ssh_common_args: -C}, hosts: {a: , c: }}
+three: {vars: {ansible_user: v, jump: j}, hosts: {a: , c: }}
+"""
+    hosts, found = load(text)
+    conflicts = [item for item in found if item.severity is Severity.ERROR]
+    assert [(item.code, item.hosts) for item in conflicts] == [("ambiguous-groups", ("a", "c"))]
+    assert hosts["a"].target.jump == ("j",)
+    assert hosts["b"].target.user == "u"
+    assert [item.value for item in hosts["b"].settings["user"].overrode] == ["far"]
+    twice = "all: {vars: {provider: glm}, hosts: {'h[1:2]': {user: x}, h2: {ansible_user: }}}"
+    hosts, found = load(twice)
+    assert (hosts["h2"].target.user, found) == ("x", ())
+
+
 def test_all_others_get_one_note() -> None:
     [found] = with_settings(
         "ansible_python_interpreter: /p, ansible_become_pass: x, ansible_a: [y]"
