@@ -16,6 +16,7 @@ from aegis_provision.rollout.host_run import run_host as _loaded  # noqa: F401 -
 from aegis_provision.rollout.host_work import Calls, RunTerms
 from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_schedule import run_schedule
+from aegis_provision.transport.lock import LockOwner
 from aegis_provision.values import dataclass
 from aegis_provision.version import __version__
 
@@ -94,7 +95,7 @@ def apply(
     host_jobs = {item.host.name: item for item in job.host_jobs}
     with _open_record(plan, name, now) as record:
         emit = EventBus([record, *observers], bugs)
-        owner = f"{job.info.operator}, run {name}"
+        owner = LockOwner(f"{job.info.operator}, run {name}")
         calls = Calls(emit, record.before_write, cancel)
         emit(RunStarted(name, job.schedule, plan.hosts))
         plans = {item.host: item for item in plan.hosts}

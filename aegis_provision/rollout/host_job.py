@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aegis_provision.rollout.connection_pool import ConnectionPool, ConnectionSettings
     from aegis_provision.rollout.events import Emit, FileChange, WriteBegun
     from aegis_provision.rollout.thread_pool import CancelToken
+    from aegis_provision.transport.lock import LockOwner
 
 
 _WITHOUT_WRITE = {
@@ -98,7 +99,7 @@ class RunContext:
     emit: Emit
     cancel: CancelToken
     run: str
-    owner: str
+    owner: LockOwner
     digest: Callable[[bytes], str]
     renew_every: float = 60.0
 

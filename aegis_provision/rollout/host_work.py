@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from aegis_provision.transport.connect_options import AcceptedKey
     from aegis_provision.transport.deadline import Deadline
     from aegis_provision.transport.host_session import HostSession
+    from aegis_provision.transport.lock import LockOwner
 
 
 class HasSecrets(Protocol):
@@ -107,7 +108,7 @@ class RunTerms:
     """
 
     run: str
-    owner: str
+    owner: LockOwner
     digest: DigestKey
     renew_every: float = 60.0
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         HttpRequest,
         HttpResponse,
     )
-    from aegis_provision.transport.lock import FoundLock, WriteLock
+    from aegis_provision.transport.lock import FoundLock, LockOwner, WriteLock
     from aegis_provision.transport.path_owners import PathOwners
     from aegis_provision.transport.retry import OnRetry
     from aegis_provision.transport.temporary_directory import TemporaryDirectory
@@ -330,7 +330,12 @@ class HostSession:
             return ReadProblem.PERMISSION_DENIED
 
     def lock(
-        self, write: Write, owner: str, deadline: Deadline, *, previous: WriteLock | None = None
+        self,
+        write: Write,
+        owner: LockOwner,
+        deadline: Deadline,
+        *,
+        previous: WriteLock | None = None,
     ) -> WriteLock:
         """Take the lock beside the target of ``write``; the lock's file names ``owner``.
 

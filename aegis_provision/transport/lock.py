@@ -5,7 +5,8 @@ outlives the write: a restart and its verification may take minutes, and a resto
 file as the write left it.
 
 A lock that expired is broken by a rename to a unique name and a look at the file that was moved:
-of two runs that break it at once, only one goes on. The host's clock alone tells a lock's age.
+of two runs that break it at once, only one goes on. The host's clock alone tells a lock's age. So
+is one broken that a worker of this very run left, if it is surely dead (:class:`LockOwner`).
 """
 
 from __future__ import annotations
@@ -55,15 +56,38 @@ _MOST_AHEAD = 60
 _SURELY_OURS = 60
 """Seconds after it was made or renewed for which a lock need not be read again."""
 
+_TIME_TO_FILL = 2.0
+_LOOK_EVERY = 0.25
 _LARGEST = 4096
 _TRIES = 3
 _STEP = "lock"
+_MARK = "mark"
 # A clock that goes on while this machine sleeps: the host's does too, and with it the lock's age.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def _now() -> float:
     return time.clock_gettime(_CLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class LockOwner:
+    """Whom a lock names: ``name`` is for people, ``mark`` is what its locks alone have, if any.
+
+    ``dead`` are the marks of those who worked on the host before in the same run, and surely do
+    not any more: their locks need not expire.
+    """
+
+    name: str
+    mark: str = ""
+    dead: frozenset[str] = frozenset()
+
+    def inherits(self, content: bytes) -> bool:
+        """Tell whether a lock with ``content`` was left by one of the ``dead``.
+
+        One that stays empty is taken for theirs: they may have died before they filled it.
+        """
+        return bool(self.dead) and (not content or _field(content, _MARK) in self.dead)
 
 
 @dataclass(slots=True)
@@ -248,7 +272,7 @@ def read_lock(files: Filesystem, target: str) -> FoundLock | None:
 def take_lock(
     files: Filesystem,
     write: Write,
-    owner: str,
+    owner: LockOwner,
     by_path: ByPath = ByPath.IF_OWN,
     read_attributes: ReadAttributes = untold_attributes,
     *,
@@ -286,7 +310,7 @@ def _open_data_dir(
 
 
 def _take_at_once(
-    directory: DataDir, write: Write, owner: str, by_path: ByPath
+    directory: DataDir, write: Write, owner: LockOwner, by_path: ByPath
 ) -> WriteLock | None:
     """Take the lock with one look at ``directory``, which is made if it is missing.
 
@@ -314,7 +338,7 @@ def _take_at_once(
     return None
 
 
-def _take_lock_in(directory: DataDir, owner: str) -> WriteLock:
+def _take_lock_in(directory: DataDir, owner: LockOwner) -> WriteLock:
     """Take the lock in ``directory``; raises ``FileNotFoundError`` if that goes meanwhile."""
     try:
         with _maybe_left():
@@ -337,8 +361,8 @@ def _maybe_left() -> Iterator[None]:
         raise Unreachable(problem.step, problem.reason, hint) from None
 
 
-def create_or_break(directory: DataDir, owner: str) -> WriteLock:
-    """Create the lock in ``directory`` for ``owner``; an expired one is broken first.
+def create_or_break(directory: DataDir, owner: LockOwner) -> WriteLock:
+    """Create the lock in ``directory`` for ``owner``; one that expired or is left is broken first.
 
     Raises :class:`Locked` if another run holds it, and ``OSError``.
     """
@@ -346,22 +370,39 @@ def create_or_break(directory: DataDir, owner: str) -> WriteLock:
     if _create(lock):
         return lock
     try:  # both are of one lock, though another may come
-        found, content = directory.files.read_whole(lock.path, _LARGEST)
+        found, content = _read_existing(lock, owner)
     except FileNotFoundError:
         pass
     else:
-        age = _server_time(directory) - found.mtime
-        if -_MOST_AHEAD <= age <= LOCK_EXPIRES_AFTER:
-            raise _locked(lock.path, _describe(content), LOCK_EXPIRES_AFTER - age)
+        if not owner.inherits(content):
+            age = _server_time(directory) - found.mtime
+            if -_MOST_AHEAD <= age <= LOCK_EXPIRES_AFTER:
+                raise _locked(lock.path, _describe(content), LOCK_EXPIRES_AFTER - age)
         _break(lock, content)
     if _create(lock):
         return lock
     raise _locked(lock.path)
 
 
-def _content(owner: str) -> bytes:
+def _read_existing(lock: WriteLock, owner: LockOwner) -> tuple[FileStat, bytes]:
+    """Return the lock's file that is there. Raises ``OSError``.
+
+    An empty one may be filled in a moment, by a run that has only just made it: where it could be
+    one of the dead's, that is waited for.
+    """
+    until = time.monotonic() + _TIME_TO_FILL
+    while True:
+        found, content = lock.directory.files.read_whole(lock.path, _LARGEST)
+        if content or not owner.dead or time.monotonic() > until:
+            return found, content
+        time.sleep(_LOOK_EVERY)
+
+
+def _content(owner: LockOwner) -> bytes:
     since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    content = {"owner": owner, "since": since, "nonce": secrets.token_hex(16)}
+    content = {"owner": owner.name, "since": since, "nonce": secrets.token_hex(16)}
+    if owner.mark:
+        content[_MARK] = owner.mark
     return (json.dumps(content) + "\n").encode()
 
 
@@ -399,11 +440,16 @@ def _describe(content: bytes) -> str:
 
 def _holder(content: bytes) -> tuple[str, str]:
     """Return who holds a lock and since when; both are empty where it does not say."""
+    owner, since = _field(content, "owner"), _field(content, "since")
+    return (owner, since) if owner and since else ("", "")
+
+
+def _field(content: bytes, name: str) -> str:
+    """Return what a lock says under ``name``, empty where it does not."""
     try:
-        found = json.loads(content)
-        return _printable(found["owner"]), _printable(found["since"])
+        return _printable(json.loads(content)[name])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return "", ""
+        return ""
 
 
 def _server_time(directory: DataDir) -> int:
@@ -424,18 +470,18 @@ def _server_time(directory: DataDir) -> int:
     raise _locked(directory.inside(LOCK))
 
 
-def _break(lock: WriteLock, expired: bytes) -> None:
-    """Rename the lock whose content is ``expired``, and look at the file that was moved."""
+def _break(lock: WriteLock, left: bytes) -> None:
+    """Rename the lock whose content is ``left``, and look at the file that was moved."""
     files, path = lock.directory.files, lock.path
     moved = lock.directory.inside(f"broken.{secrets.token_hex(8)}")
     try:
         files.replace(path, moved)
     except FileNotFoundError:
         return
-    if files.read_whole(moved, _LARGEST)[1] == expired:
+    if files.read_whole(moved, _LARGEST)[1] == left:
         files.remove(moved)
         return
-    # Another run broke the expired lock first, and this is the live one that it took since. If it
+    # Another run broke that lock first, and this is the live one that it took since. If it
     # can't go back because a third has come, its holder sees that before the rename.
     with suppress(OSError):
         files.rename(moved, path)

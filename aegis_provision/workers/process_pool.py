@@ -105,7 +105,7 @@ class WorkerProcess:
         number, call = next(self._numbers), _Call(calls)
         with self._lock:
             if self.gone:
-                raise WorkerGoneError(self.end)
+                raise self._gone()
             self._calls[number] = call
         try:
             self._stream.send(Kind.WORK, number, with_secrets(order))
@@ -123,7 +123,7 @@ class WorkerProcess:
             return read_plain(body)
         if kind is Kind.BUG:
             raise WorkerBugError(*read_plain(body))
-        raise WorkerGoneError(self.end)
+        raise self._gone()
 
     def cancel(self) -> None:
         """Tell the hosts that are worked on that the operator asked to stop."""
@@ -144,16 +144,14 @@ class WorkerProcess:
             self.process.wait()
         self._socket.close()
 
-    @property
-    def end(self) -> str:
-        """Return how the process ended."""
+    def _gone(self) -> WorkerGoneError:
+        """Return how the process ended, once it surely has."""
         try:
             status = self.process.wait(_TIME_TO_END)
         except subprocess.TimeoutExpired:
-            return f"{_GONE} hung up"
-        if status < 0:
-            return f"{_GONE} was killed by signal {-status}"
-        return f"{_GONE} ended with status {status}"
+            return WorkerGoneError(f"{_GONE} hung up")
+        told = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        return WorkerGoneError(f"{_GONE} {told}", dead=True)
 
     def _receive(self) -> None:
         try:

@@ -17,6 +17,7 @@ The contract of a kind of :class:`Workers` is that of :mod:`~.host_work`, and:
 
 from __future__ import annotations
 
+import secrets
 import threading
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _TRIES = (False, False, True)
 """How often a host is tried if workers die: the last time it is alone, as another may be at fault.
 """
+_MARK_LENGTH = 16
 _RESTARTING = frozenset({Step.RESTART, Step.VERIFY, Step.ROLL_BACK})
 _GONE = "the worker"
 _ENDED = "the run was ended"
@@ -53,12 +55,14 @@ _LOOK = "look at it with 'plan', then apply again"
 class WorkerGoneError(Exception):
     """A worker ended while it worked; the text says how.
 
-    One that is only ``cut_off`` may go on with the step that it is at.
+    One that is only ``cut_off`` may go on with the step that it is at. One that is ``dead`` surely
+    does nothing any more: whoever says so has waited for its process.
     """
 
-    def __init__(self, told: str, *, cut_off: bool = False) -> None:
+    def __init__(self, told: str, *, cut_off: bool = False, dead: bool = False) -> None:
         super().__init__(told)
         self.cut_off = cut_off
+        self.dead = dead
 
 
 class WorkerBugError(Exception):
@@ -204,18 +208,23 @@ class RemoteExecutor:
     def _run(self, work: RunHost, calls: Calls) -> HostResult:
         task, host = work.task, work.task.plan.host
         told, cut_off = "", False
+        owner = work.terms.owner
         for number, last in enumerate(_TRIES):
+            owner = replace(owner, mark=secrets.token_hex(_MARK_LENGTH))
             home, progress = self._homes.get(host), _Progress()
             with self._worker(host, home, alone=last) as worker:
                 if worker is None:
                     break
                 route = None if worker is home else self._route(task.job.host.target)
                 try:
-                    order = HostOrder(work, route)
+                    terms = replace(work.terms, owner=owner)
+                    order = HostOrder(replace(work, terms=terms), route)
                     result = worker.call(order, _watched(calls, progress))
                     return _with_warning(result, told)
                 except WorkerGoneError as gone:
                     told, cut_off = (_ENDED if self._closed else str(gone)), gone.cut_off
+                    if gone.dead:
+                        owner = replace(owner, dead=owner.dead | {owner.mark})
             if progress.begun_writing or progress.begun_restarting:
                 state = _MAY_GO_ON if cut_off else self._state_now(work, calls)
                 return _broken_off(task.plan.host, told, state, progress)

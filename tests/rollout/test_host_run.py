@@ -38,6 +38,7 @@ from aegis_provision.rollout.results import HostResult, Status
 from aegis_provision.rollout.run_schedule import run_schedule
 from aegis_provision.rollout.thread_pool import CancelToken
 from aegis_provision.transport.deadline import Deadline
+from aegis_provision.transport.lock import LockOwner
 from tests.fleet.provider_server import running_provider
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _context(hosts: Hosts, pool: ConnectionPool) -> RunContext:
         hosts.emit,
         CancelToken(),
         RUN,
-        "anna@desk",
+        LockOwner("anna@desk"),
         DIGEST,
     )
 
@@ -104,7 +105,7 @@ def _write(
         {plan.host: plan for plan in plans},
         worker,
         Calls(hosts.emit, _record_nothing, cancel or CancelToken()),
-        RunTerms(RUN, "anna@desk", DIGEST),
+        RunTerms(RUN, LockOwner("anna@desk"), DIGEST),
         reader_of=lambda _: READER,
     ).results
 

@@ -25,6 +25,7 @@ from aegis_provision.transport.connect import connect
 from aegis_provision.transport.connect_options import ConnectOptions
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.http_messages import HttpFailure, HttpRequest, HttpResponse
+from aegis_provision.transport.lock import LockOwner
 from tests.fleet.specs import specified
 from tests.rollout.responses import (
     LOCKED_OUT,
@@ -138,7 +139,7 @@ def connection(tmp_path: Path) -> HostConnection:
         lambda _: None,
         CancelToken(),
         "20261125T101500Z-0a1b2c",
-        "anna@desk",
+        LockOwner("anna@desk"),
         DigestKey.of(b""),
     )
     return HostConnection(job, context, Deadline.after(60.0))

@@ -15,7 +15,7 @@ from aegis_provision.planning.plan import Write
 from aegis_provision.transport.atomic_write import atomic_write
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, ByPath, data_dir, seen_right
 from aegis_provision.transport.deadline import Deadline
-from aegis_provision.transport.lock import take_lock
+from aegis_provision.transport.lock import LockOwner, take_lock
 from aegis_provision.transport.remote_read import StateQuery, absolute_path
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OLD = b'{"authToken": "old"}\n'
 NEW = b'{"authToken": "old", "defaultSessionEnv": {"X": "new"}}\n'
-OWNER = "anna@desk"
+OWNER = LockOwner("anna@desk")
 DATA_DIR = ".aegis-provision"
 DATA_FILES = {"lock", "staging", "previous", "previous.new", "previous.old", "clock"}
 
@@ -62,7 +62,7 @@ def put(path: Path, content: bytes = OLD, mode: int = 0o600) -> None:
     fresh.replace(path)
 
 
-def write_under_lock(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult:
+def write_under_lock(files: Filesystem, write: Write, owner: LockOwner = OWNER) -> WriteResult:
     """Take the lock, carry ``write`` out and give the lock back."""
     seen = files.submit_lstat(data_dir(write.path))  # as a session looks when it reads
     at_once = seen_right(seen, write.uid, ByPath.IF_OWN)
@@ -75,7 +75,9 @@ def write_under_lock(files: Filesystem, write: Write, owner: str = OWNER) -> Wri
     return replace(written, warnings=(*written.warnings, *lock.release(deadline())))
 
 
-def attempt(files: Filesystem, write: Write, owner: str = OWNER) -> WriteResult | TransportError:
+def attempt(
+    files: Filesystem, write: Write, owner: LockOwner = OWNER
+) -> WriteResult | TransportError:
     """Write, and return how it ended."""
     try:
         return write_under_lock(files, write, owner)

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from aegis_provision.errors import Locked, TransportError, WriteRefused
 from aegis_provision.transport.atomic_write import WriteResult
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER
 from aegis_provision.transport.local import LocalFiles
+from aegis_provision.transport.lock import LockOwner
 from tests.fleet.sftp_wire import wired
 from tests.transport.targets import (
     DATA_DIR,
@@ -239,7 +241,7 @@ def test_a_second_writer_at_any_moment_of_the_first_never_wins_too(
             rival: object = rival, results: list[WriteResult | TransportError] = results
         ) -> None:
             with wired() as (files, _):
-                results.append(attempt(files, rival, "bert@desk"))  # type: ignore[arg-type]
+                results.append(attempt(files, rival, LockOwner("bert@desk")))  # type: ignore[arg-type]
 
         with wired(meanwhile={number: second}) as (files, wire):
             first = attempt(files, write)
@@ -262,8 +264,10 @@ def test_a_second_writer_at_any_moment_of_the_first_never_wins_too(
     assert winners == {True, False}
 
 
-def test_a_living_lock_that_comes_at_any_moment_is_left_alone(tmp_path: Path) -> None:
-    """It takes the expired one's place, or, once that is broken, that of our own."""
+@pytest.mark.parametrize("left", ["expired", "by a dead worker of ours"])
+def test_a_living_lock_that_comes_at_any_moment_is_left_alone(tmp_path: Path, left: str) -> None:
+    """It takes the place of the one that was left, or, once that is broken, that of our own."""
+    owner = OWNER if left == "expired" else replace(OWNER, mark="new", dead=frozenset({"old"}))
     path, lock = tmp_path / "aegis.config.json", tmp_path / DATA_DIR / "lock"
     living = json.dumps({"owner": "cleo@desk", "since": "just now"}).encode()
     seen = set()
@@ -271,18 +275,22 @@ def test_a_living_lock_that_comes_at_any_moment_is_left_alone(tmp_path: Path) ->
         put(path)
         for name in leftovers(tmp_path):
             (tmp_path / DATA_DIR / name).unlink()
-        _leave_lock(tmp_path)
-        age_lock(tmp_path)
+        if left == "expired":
+            _leave_lock(tmp_path)
+            age_lock(tmp_path)
+        else:
+            _leave_lock(tmp_path, json.dumps({"owner": OWNER.name, "since": "", "mark": "old"}))
         ours: list[bool] = []
 
         def come(ours: list[bool] = ours) -> None:
-            ours.append(lock.exists() and OWNER.encode() in lock.read_bytes())
+            found = lock.read_text() if lock.exists() else ""
+            ours.append(OWNER.name in found and '"old"' not in found)
             put(lock, living)
 
         with wired() as (files, _):
             write = plan_write(read_state(files, path))
         with wired(meanwhile={number: come}) as (files, wire):
-            result = attempt(files, write)
+            result = attempt(files, write, owner)
         if len(wire.requests) < number:
             break
         if isinstance(result, WriteResult):
@@ -300,7 +308,7 @@ def _count_up(files: Filesystem, path: Path, name: str) -> bool:
     assert actual.file is not None
     number = json.loads(actual.file.content)["number"]
     content = json.dumps({"number": number + 1, "by": name}).encode()
-    result = attempt(files, plan_write(actual, content), name)
+    result = attempt(files, plan_write(actual, content), LockOwner(name))
     if isinstance(result, WriteResult):
         return True
     assert isinstance(result, WriteRefused), result
@@ -382,5 +390,5 @@ def test_the_lock_says_who_holds_it_and_since_when(tmp_path: Path) -> None:
         write = plan_write(read_state(files, path))
     with wired(meanwhile={8: note}) as (files, _):
         write_under_lock(files, write)
-    assert seen[0]["owner"] == OWNER
+    assert seen[0]["owner"] == OWNER.name
     assert seen[0]["since"].endswith("UTC")

@@ -15,7 +15,13 @@ from aegis_provision.transport.atomic_write import WriteResult, atomic_write
 from aegis_provision.transport.data_dir import LOCK_EXPIRES_AFTER, DataDir
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.local import LocalFiles
-from aegis_provision.transport.lock import WriteLock, create_or_break, read_lock, take_lock
+from aegis_provision.transport.lock import (
+    LockOwner,
+    WriteLock,
+    create_or_break,
+    read_lock,
+    take_lock,
+)
 from tests.fleet.sftp_wire import Trouble, wired
 from tests.transport.targets import (
     DATA_DIR,
@@ -85,7 +91,7 @@ def test_a_lock_is_read_without_a_write(kind: str, path: Path) -> None:
         lock = take_lock(files, plan_write(read_state(files, path)), OWNER)
         found = read_lock(files, str(path))
         assert found is not None
-        assert found.holder == OWNER
+        assert found.holder == OWNER.name
         assert found.since.endswith("UTC")
         now = (path.parent / DATA_DIR / "lock").stat().st_mtime
         assert LOCK_EXPIRES_AFTER - 1 <= found.seconds_left(now) <= LOCK_EXPIRES_AFTER
@@ -159,11 +165,47 @@ def test_a_second_operator_is_kept_out_until_it_is_given_back(kind: str, path: P
         lock = take_lock(files, write, OWNER)
         atomic_write(lock, write, deadline())
         rival = plan_write(read_state(others, path), LATER)
-        refused = attempt(others, rival, "bert@desk")
+        refused = attempt(others, rival, LockOwner("bert@desk"))
         assert isinstance(refused, Locked)
-        assert f"held by {OWNER}" in refused.reason
+        assert f"held by {OWNER.name}" in refused.reason
         lock.release(deadline())
-        assert isinstance(attempt(others, rival, "bert@desk"), WriteResult)
+        assert isinstance(attempt(others, rival, LockOwner("bert@desk")), WriteResult)
+
+
+@both
+def test_of_our_own_locks_those_of_the_dead_alone_are_taken_over(kind: str, path: Path) -> None:
+    put(path)
+    with files_of(kind, path.parent) as files, files_of(kind, path.parent) as others:
+        write = plan_write(read_state(files, path))
+        take_lock(files, write, replace(OWNER, mark="living")).confirm()
+        for dead in ((), ("other",), ("",)):
+            heir = replace(OWNER, mark="heir", dead=frozenset(dead))
+            assert isinstance(attempt(others, write, heir), Locked)
+        heir = replace(heir, dead=frozenset({"other", "living"}))
+        assert attempt(others, write, heir) == WriteResult(str(path))
+    assert leftovers(path.parent) == {"previous"}
+
+
+def test_an_empty_lock_is_taken_for_that_of_the_dead_if_nobody_fills_it(path: Path) -> None:
+    put(path)
+    write = plan_write(read_state(LocalFiles(path.parent), path))
+    heir = replace(OWNER, mark="heir", dead=frozenset({"old"}))
+    lock = path.parent / DATA_DIR / "lock"
+    living = take_lock(LocalFiles(path.parent), write, LockOwner("bert@desk"))
+    content = lock.read_bytes()
+    lock.write_bytes(b"")
+    assert isinstance(attempt(LocalFiles(path.parent), write), Locked)
+
+    def fill() -> None:
+        lock.write_bytes(content)
+
+    with wired(meanwhile={6: fill}) as (files, _):
+        result = attempt(files, write, heir)
+    assert isinstance(result, Locked)
+    assert "held by bert@desk" in result.reason
+    lock.write_bytes(b"")
+    assert attempt(LocalFiles(path.parent), write, heir) == WriteResult(str(path))
+    assert not living.is_still_ours()
 
 
 @both

@@ -268,7 +268,7 @@ def test_locks(served: Served) -> None:
     assert leftovers(place.parent) == {"lock", "previous"}
     os.utime(own / "lock")
     with served.connect(host, deadline) as session:
-        with pytest.raises(WriteRefused, match=f"held by {OWNER}"):
+        with pytest.raises(WriteRefused, match=f"held by {OWNER.name}"):
             session.lock(restoring_write(write), OWNER, deadline)
         again = session.lock(restoring_write(write), OWNER, deadline, previous=lock)
         assert again.directory.files is not lock.directory.files

@@ -16,6 +16,7 @@ from aegis_provision.rollout.host_work import Calls, RunTerms
 from aegis_provision.rollout.planner import PlanReader, plan_fleet
 from aegis_provision.rollout.results import Status
 from aegis_provision.rollout.run_schedule import run_schedule
+from aegis_provision.transport.lock import LockOwner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ def apply_plans(
         {plan.host: plan for plan in plans},
         executor,
         Calls(recorded.emit, recorded.before_write),
-        RunTerms("20261125T101500Z-0a1b2c", "anna@desk", DIGEST),
+        RunTerms("20261125T101500Z-0a1b2c", LockOwner("anna@desk"), DIGEST),
         reader_of=lambda _: READER,
     )
 
@@ -90,11 +91,17 @@ def make_old(hosts: Hosts, *names: str) -> None:
 
 
 def check_kill_law(
-    executor: Executor, hosts: Hosts, kill: Callable[[random.Random], None], rounds: int
+    executor: Executor,
+    hosts: Hosts,
+    kill: Callable[[random.Random], None],
+    rounds: int,
+    *,
+    surely_dead: bool,
 ) -> None:
     """Plan and apply in ``rounds``, with a worker killed at some moment of each.
 
-    Each host ends once; its file is the old one or the new one, as its status says.
+    Each host ends once; its file is the old one or the new one, as its status says. A worker that
+    is ``surely_dead`` leaves no lock that keeps its own run out.
     """
     chance = random.Random(16)  # noqa: S311 - moments, no secrets
     names = [job.host.name for job in hosts.jobs]
@@ -118,6 +125,7 @@ def check_kill_law(
                 assert json.loads(text)["authToken"] == THEIRS
                 assert new.setdefault(result.host, text) == text
             assert _is_true(result, old=text == OLD), (result, text == OLD)
+            assert not (surely_dead and result.status is Status.REFUSED), result
             written += result.status is Status.RESTART_PENDING
         finished = [item.result.host for item in hosts.events if isinstance(item, HostFinished)]
         assert sorted(finished) == names
@@ -131,7 +139,7 @@ def _is_true(result: HostResult, *, old: bool) -> bool:
             return not old
         case Status.FAILED:
             return ("the old one" if old else "the new one") in result.message
-        case Status.REFUSED:  # the lock of a worker that died
+        case Status.REFUSED:  # the lock of a worker that may live
             return old and "another run is writing here" in result.message
         case Status.UNREACHABLE:  # no other worker came in time
             return old

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,7 +37,6 @@ from tests.workers.runs import DIGEST, THEIRS, Recorded, apply_plans, check_kill
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from aegis_provision.rollout.events import Event
     from tests.fleet.dask_cluster import DaskCluster
@@ -77,6 +77,14 @@ def _bounded() -> Iterator[None]:
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
+
+
+def _contents(root: Path) -> Iterator[bytes]:
+    """Return what the files below ``root`` hold, while others come and go."""
+    for directory, _, names in os.walk(root):
+        for name in names:
+            with suppress(OSError):  # gone by now, or a socket
+                yield Path(directory, name).read_bytes()
 
 
 @contextmanager
@@ -121,7 +129,7 @@ def test_it_does_what_one_process_does_and_no_secret_is_on_the_way(
 
         def look(event: Event) -> None:
             if isinstance(event, WriteBegun):
-                seen.extend(path.read_bytes() for path in cluster.root.rglob("*") if path.is_file())
+                seen.extend(_contents(cluster.root))
                 pages.update(cluster.pages())
 
         recorded = Recorded(hosts, look)
@@ -143,7 +151,7 @@ def test_it_does_what_one_process_does_and_no_secret_is_on_the_way(
     assert recorded.old["old"], "the record comes before the write"
     actions = {plan.host: plan.action for plan in again}
     assert actions["new"] is actions["old"] is Action.UNCHANGED
-    seen.extend(path.read_bytes() for path in cluster.root.rglob("*") if path.is_file())
+    seen.extend(_contents(cluster.root))
     seen.append(pickle.dumps((plans, statuses, results, hosts.events)))
     assert len(seen) > 10
     assert spilled, "what workers keep is put onto their disks"
@@ -226,7 +234,7 @@ def test_commands_restart_verify_wait_for_sessions_and_roll_back(
         tokens = {TOKEN_OF_FLEET, OLD_ENV["ANTHROPIC_AUTH_TOKEN"]}
         tokens.update(host.api_token for host in fleet)
     seen = [text.encode() for result in shown for text in (result.stdout, result.stderr)]
-    seen.extend(path.read_bytes() for path in cluster.root.rglob("*") if path.is_file())
+    seen.extend(_contents(cluster.root))
     for token in tokens:
         assert not any(token.encode() in data for data in (*seen, *cluster.pages().values()))
 
@@ -246,7 +254,7 @@ def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
             eu.append(started)
 
     with _dask(cluster, hosts, h0="eu") as dask:
-        check_kill_law(dask, hosts, kill, rounds=4)
+        check_kill_law(dask, hosts, kill, rounds=4, surely_dead=False)
     for path in cluster.root.glob("*.log"):
         assert TOKEN not in path.read_text()
         assert THEIRS not in path.read_text()

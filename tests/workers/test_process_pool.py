@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -243,13 +244,19 @@ def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
     hosts_of: Callable[..., Hosts],
 ) -> None:
     hosts = hosts_of(*(f"h{number}" for number in range(8)))
+    files = [hosts.file_of(job.host.name) for job in hosts.jobs]
+    locks = [file.parent / ".aegis-provision" / "lock" for file in files]
     with _processes(hosts, 2) as (processes, workers):
 
         def kill(chance: random.Random) -> None:
+            """Kill one, best just when it has locked a host and has not said yet that it writes."""
+            give_up = time.monotonic() + 0.2
+            while not any(lock.exists() for lock in locks) and time.monotonic() < give_up:
+                pass
             if workers.pids:
                 os.kill(chance.choice(workers.pids), signal.SIGKILL)
 
-        check_kill_law(processes, hosts, kill, rounds=4)
+        check_kill_law(processes, hosts, kill, rounds=4, surely_dead=True)
 
 
 def test_a_host_that_a_dead_worker_wrote_goes_on_where_no_restore_is_asked_for(
