@@ -27,6 +27,7 @@ class Kind(IntEnum):
     BUG = 8
     SAVE_KEY = 9
     GONE = 10
+    READY = 11
 
 
 class MessageStream:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _MOST_DEATHS = 3
 """How many workers may die for each that there is, until none is replaced any more."""
 
+_TIME_TO_BEGIN = 10.0
 _TIME_TO_END = 3.0
 _NEEDED = (
     *("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "PYTHONHOME"),
@@ -83,12 +84,13 @@ class WorkerProcess:
             unless_started.pop_all()
         self.hosts = self.given = 0
         self.spare = False
-        self.gone = False
+        self.gone = self._unheard = False
         self._socket = ours
         self._stream = MessageStream(os.dup(ours.fileno()))
         self._numbers = itertools.count(1)
         self._calls: dict[int, _Call] = {}
         self._lock = threading.Lock()
+        self._answered = threading.Event()
 
     def start(self, set_up: bytes) -> None:
         """Send ``set_up``, and take what the worker says from now on, if there is a thread left."""
@@ -98,14 +100,23 @@ class WorkerProcess:
             threading.Thread(target=self._receive, name="worker", daemon=True).start()
         except RuntimeError:
             self.process.kill()
-            self.gone = True
+            self.gone = self._unheard = True
+            self._answered.set()
+
+    def wait_until_ready(self) -> bool:
+        """Wait until the worker has the thread that it can't do without; tell whether it lives.
+
+        Threads that the operator's process begins before could be the last that the user may have.
+        """
+        self._answered.wait(_TIME_TO_BEGIN)
+        return not self.gone
 
     def call(self, order: HostOrder, calls: Calls) -> Any:
         """Have ``order`` done; see :class:`~.remote_executor.Worker`."""
         number, call = next(self._numbers), _Call(calls)
         with self._lock:
             if self.gone:
-                raise self._gone()
+                raise self.gone_error()
             self._calls[number] = call
         try:
             self._stream.send(Kind.WORK, number, with_secrets(order))
@@ -123,7 +134,7 @@ class WorkerProcess:
             return read_plain(body)
         if kind is Kind.BUG:
             raise WorkerBugError(*read_plain(body))
-        raise self._gone()
+        raise self.gone_error()
 
     def cancel(self) -> None:
         """Tell the hosts that are worked on that the operator asked to stop."""
@@ -144,8 +155,10 @@ class WorkerProcess:
             self.process.wait()
         self._socket.close()
 
-    def _gone(self) -> WorkerGoneError:
+    def gone_error(self) -> WorkerGoneError:
         """Return how the process ended, once it surely has."""
+        if self._unheard:
+            return WorkerGoneError("no thread can be begun to listen to it", dead=True)
         try:
             status = self.process.wait(_TIME_TO_END)
         except subprocess.TimeoutExpired:
@@ -157,6 +170,9 @@ class WorkerProcess:
         try:
             while True:
                 kind, number, body = self._stream.receive()
+                if kind is Kind.READY:
+                    self._answered.set()
+                    continue
                 if kind is Kind.SAVE_KEY:
                     self._save_key(body)
                     continue
@@ -169,6 +185,7 @@ class WorkerProcess:
         finally:  # after a bug here too: what the worker says is not read any more
             with self._lock:
                 self.gone = True
+                self._answered.set()
                 for call in self._calls.values():
                     call.ended.put((Kind.GONE, b""))
 
@@ -254,13 +271,21 @@ class WorkerProcesses:
         """Start the workers, as many as this machine lets us. Raises :class:`RefusedError`."""
         for _ in range(self._count):
             self._launch()
+        for worker in self._workers:
+            worker.start(self._set_up)
+        started, self._workers = self._workers, []
+        for worker in started:
+            if worker.wait_until_ready():
+                self._workers.append(worker)
+            else:
+                self._problem = str(worker.gone_error())
+                worker.wait(0)
         if not self._workers:
             raise RefusedError(
                 f"no worker process can be started: {self._problem}",
-                "fewer --workers need less; without them this process does the work itself",
+                "fewer --workers need less, and a larger 'ulimit -u' lets more begin; "
+                "without them this process does the work itself",
             )
-        for worker in self._workers:
-            worker.start(self._set_up)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -334,6 +359,7 @@ class WorkerProcesses:
         if worker is not None:
             worker.spare = spare
             worker.start(self._set_up)
+            worker.wait_until_ready()
             if self._cancelled:
                 worker.cancel()
         return worker

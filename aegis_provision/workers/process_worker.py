@@ -42,10 +42,12 @@ def main() -> None:
     gc.set_threshold(100_000)
     # As in the operator's process: paramiko would load much that is not used.
     sys.modules.setdefault("invoke", None)  # type: ignore[arg-type]
+    threads = WorkThreads()
     try:
+        stream.send(Kind.READY, 0)
         _, _, body = stream.receive()
         set_up: WorkerSetUp = read_with_secrets(body)
-        _Server(stream, set_up).run()
+        _Server(stream, set_up, threads).run()
     except (EOFError, OSError):
         pass
     sys.exit()
@@ -74,7 +76,7 @@ def _take_input() -> int:
 class _Server:
     """Does the work that comes over ``stream``, as many hosts at once as come."""
 
-    def __init__(self, stream: MessageStream, set_up: WorkerSetUp) -> None:
+    def __init__(self, stream: MessageStream, set_up: WorkerSetUp, threads: WorkThreads) -> None:
         from aegis_provision.rollout.thread_pool import CancelToken
         from aegis_provision.workers.remote_host_worker import RemoteHostWorker
 
@@ -82,7 +84,7 @@ class _Server:
         self._cancel: CancelToken = CancelToken()
         self._answers: dict[int, SimpleQueue[bytes]] = {}
         self._questions = itertools.count(1)
-        self._threads = WorkThreads()
+        self._threads = threads
         self._worker: RemoteHostWorker = RemoteHostWorker(set_up, self._save_key)
 
     def run(self) -> None:
@@ -148,26 +150,23 @@ class _Server:
 class WorkThreads:
     """Threads that are begun when all others are busy, and end with the process.
 
-    Where this machine lets us begin no more, work waits for one of those that there are.
+    Where this machine lets us begin no more, work waits for one of those that there are. The first
+    is begun before there is work: the operator's process, which waits for that, may need the rest.
     """
 
     def __init__(self) -> None:
+        """Begin the first. Raises ``RuntimeError`` where not even that can be begun."""
         self._waiting: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._idle = threading.Semaphore(0)
-        self._begun = False
+        threading.Thread(target=self._serve, daemon=True).start()
+        self._idle.release()
 
     def run(self, work: Callable[[], None]) -> None:
-        """Have ``work`` done. Raises ``RuntimeError`` where not even one thread can be begun."""
+        """Have ``work`` done."""
         self._waiting.put(work)
-        if self._idle.acquire(blocking=False):
-            return
-        try:
-            threading.Thread(target=self._serve, daemon=True).start()
-        except RuntimeError:
-            if not self._begun:
-                raise
-        else:
-            self._begun = True
+        if not self._idle.acquire(blocking=False):
+            with suppress(RuntimeError):
+                threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
         try:

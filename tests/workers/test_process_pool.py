@@ -297,12 +297,23 @@ def test_a_host_that_a_dead_worker_wrote_goes_on_where_no_restore_is_asked_for(
 def test_workers_that_cannot_be_started_are_told_before_all_else(
     hosts_of: Callable[..., Hosts],
 ) -> None:
-    hosts = hosts_of("a")
-    environ = {**os.environ, "LANG": "x" * 1024 * 1024}  # longer than execve(2) takes
-    options = replace(hosts.connection.options, environ=environ)
+    environ = {"LANG": "x" * 1024 * 1024}  # longer than execve(2) takes
+    _refused(hosts_of("a"), environ, "can be started: Argument list too long")
+
+
+def test_workers_that_end_before_they_can_work_are_told_before_all_else(
+    hosts_of: Callable[..., Hosts], tmp_path: Path
+) -> None:
+    (tmp_path / "libc.so.6").write_text("no library")
+    environ = {"LD_LIBRARY_PATH": str(tmp_path)}
+    _refused(hosts_of("a"), environ, "can be started: the worker process ended with status 127")
+
+
+def _refused(hosts: Hosts, environ: dict[str, str], told: str) -> None:
+    options = replace(hosts.connection.options, environ={**os.environ, **environ})
     hosts.connection = replace(hosts.connection, options=options)
     with (
-        pytest.raises(RefusedError, match="can be started: Argument list too long") as refused,
+        pytest.raises(RefusedError, match=told) as refused,
         _processes(hosts),
     ):
         pass

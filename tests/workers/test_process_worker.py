@@ -36,6 +36,7 @@ def test_all_work_is_done_however_few_threads_there_are(
 ) -> None:
     threads_left.extend([None] * most)
     threads = WorkThreads()
+    assert len(threads_left) == most - 1, "the first is begun before others may take them all"
     begun: SimpleQueue[int] = SimpleQueue()
     go_on = threading.Event()
     for number in range(5):
@@ -54,5 +55,5 @@ def test_all_work_is_done_however_few_threads_there_are(
 
 def test_without_any_thread_it_is_told(threads_left: list[None]) -> None:
     with pytest.raises(RuntimeError):
-        WorkThreads().run(lambda: None)
+        WorkThreads()
     assert not threads_left
