@@ -129,10 +129,22 @@ def looks_like_ini(text: str) -> bool:
 
 
 _AEGIS = re.compile(r"\baegis\s*=")
+_CONFIGURATION = re.compile(r"^\[defaults\]", re.MULTILINE)
 
 
 def ini_inventory(source: Source) -> Diagnostic:
-    """Return the error for an inventory in INI format, with the command that converts it."""
+    """Return the error for an inventory in INI format, with the command that converts it.
+
+    Ansible's configuration looks like one too.
+    """
+    if _CONFIGURATION.search(source.text) is not None:
+        return error(
+            "ansible-configuration",
+            "this is a configuration of Ansible's, and -i names an inventory",
+            Span(source, 1, 1, 1, 2),
+            hint="the inventory that it names is read by: -i ansible:",
+            quotable=False,
+        )
     return error(
         "ini-inventory",
         "this is an inventory in INI format, and only YAML is read",

@@ -10,7 +10,7 @@ from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.literal_secrets import literal_secrets
 from aegis_provision.documents.nodes import Mapping as MappingNode
-from aegis_provision.documents.nodes import Scalar, Span
+from aegis_provision.documents.nodes import Scalar
 from aegis_provision.documents.nodes import Sequence as SequenceNode
 from aegis_provision.documents.schema import check
 from aegis_provision.documents.syntax_errors import ini_inventory, looks_like_ini
@@ -19,6 +19,7 @@ from aegis_provision.humanize import listed
 from aegis_provision.inventory.ansible_variables import ALIASES
 from aegis_provision.inventory.groups import ALL, Ancestry, RawHost, Tree, cycles, too_deep
 from aegis_provision.inventory.host import AUTO_PATH, OVERRIDE_KEYS, Group, Host, Inventory, Setting
+from aegis_provision.inventory.other_documents import other_document
 from aegis_provision.inventory.pins import pin_errors
 from aegis_provision.inventory.precedence import (
     Conflict,
@@ -50,11 +51,6 @@ if TYPE_CHECKING:
     from aegis_provision.inventory.host import Service, Target
 
 _VAULTED = b"$ANSIBLE_VAULT;"
-_OF_ANSIBLES_PLAYS = (
-    "become", "collections", "connection", "environment", "gather_facts", "handlers",
-    "import_playbook", "post_tasks", "pre_tasks", "remote_user", "roles", "tasks", "vars",
-    "vars_files",
-)  # fmt: skip
 _BESIDE = frozenset({"group_vars", "host_vars"})
 _NOT_IN_SETTINGS = frozenset({*OVERRIDE_KEYS, "provider"})
 
@@ -163,28 +159,10 @@ def _read(file: InputFile, read: Read) -> _Text:
         source = node.span.source
         if looks_like_ini(source.text):
             return _Text(file, None, (ini_inventory(source),))
-        if isinstance(node, SequenceNode) and any(map(_is_play, node.items)):
-            return _Text(file, None, (_playbook(node),))
+    other = other_document(node) if file.kind == "inventory" and node is not None else None
+    if other is not None:
+        return _Text(file, None, (other,))
     return _Text(file, node, tuple(map(_of_template, found)))
-
-
-def _is_play(node: Node) -> bool:
-    return isinstance(node, MappingNode) and any(map(node.entry, ("hosts", "import_playbook")))
-
-
-def _playbook(node: SequenceNode) -> Diagnostic:
-    ours = all(
-        isinstance(item, MappingNode) and not any(map(item.entry, _OF_ANSIBLES_PLAYS))
-        for item in node.items
-    )
-    name = node.span.source.name
-    if ours:
-        words = f"{name} is a playbook, and -i names an inventory"
-        hint = f"name the playbook without a flag: aegis-provision plan {name} -i INVENTORY"
-    else:
-        words = f"{name} is a playbook of Ansible's, and -i names an inventory"
-        hint = "name the inventory that it runs on, as Ansible reads it: -i ansible:INVENTORY"
-    return error("playbook", words, Span(node.span.source, 1, 1, 1, 2), hint=hint)
 
 
 def _of_template(item: Diagnostic) -> Diagnostic:

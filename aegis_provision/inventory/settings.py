@@ -31,6 +31,7 @@ from aegis_provision.inventory.ansible_variables import (
     substitute_for_options,
 )
 from aegis_provision.inventory.pins import LONGEST_REASON, parse_date
+from aegis_provision.inventory.shared_with_ansible import is_setting
 from aegis_provision.inventory.ssh_arguments import SSH_ARGUMENTS, read_ssh_arguments
 from aegis_provision.values import dataclass
 
@@ -250,10 +251,12 @@ class SettingsReader:
                 continue
             problem = _problem(key, value)
             if problem is not None:
-                self.diagnostics.append(
-                    error("bad-value", f'"{written}" {problem[0]}', entry.value.span,
-                          hint=problem[1])
-                )  # fmt: skip
+                # What is no setting at all is an error already.
+                if is_setting(key):
+                    self.diagnostics.append(
+                        error("bad-value", f'"{written}" {problem[0]}', entry.value.span,
+                              hint=problem[1])
+                    )  # fmt: skip
                 continue
             yield Declared(key, value, entry.value.span, priority, written)
         if arguments:

@@ -66,6 +66,26 @@ def said(capsys: Capture, *args: str) -> tuple[int, str]:
             "name the inventory that it runs on, as Ansible reads it: -i ansible:INVENTORY",
         ),
         (
+            "plugin: aws_ec2\nregions: [eu]\n",
+            "i:1:1: error: i configures a plugin of Ansible's, and none is run here",
+            "let Ansible run it: -i ansible:i, with settings of ours under 'aegis'",
+        ),
+        (
+            "collections:\n- name: a.b\nroles: []\n",
+            "i:1:1: error: i lists what ansible-galaxy installs, and -i names an inventory",
+            "name a file that lists hosts",
+        ),
+        (
+            "provider: glm\nansible_user: u\naegis: {model: m}\n",
+            "i:1:1: error: i holds variables of one group or host, and -i names an inventory",
+            "name the inventory: 'group_vars/' and 'host_vars/' beside it are read with it",
+        ),
+        (
+            "; mine\n[defaults]\ninventory = hosts\n",
+            "i:1:1: error: this is a configuration of Ansible's, and -i names an inventory",
+            "the inventory that it names is read by: -i ansible:",
+        ),
+        (
             "- g1\n- g2\n",
             "i:1:1: error: this file must be a mapping ('key: value' lines), and this is a list",
             "write 'name:' lines, each ending in a colon, rather than '- name'",
@@ -81,6 +101,13 @@ def test_a_file_is_recognised_for_what_it_is(
     lines = err.splitlines()
     assert lines[0] == problem
     assert [line for line in lines if line.startswith("  = ")] == [f"  = {step}"]
+
+
+def test_groups_may_have_the_names_of_settings_and_of_others(here: Path, capsys: Capture) -> None:
+    (here / "i").write_text("plugin: {hosts: {h: {provider: ollama}}}\nroles: {hosts: {h: }}\n")
+    assert said(capsys, "validate", "-i", "i") == (0, "")
+    (here / "i").write_text("user: {hosts: {h: {provider: ollama}}}\n")
+    assert said(capsys, "validate", "-i", "i") == (0, "")
 
 
 @pytest.mark.parametrize("named", ["h1,h2,", "h1,", "h1.example.com,h2"])

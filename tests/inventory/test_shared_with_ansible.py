@@ -173,6 +173,12 @@ def test_a_secret_among_them_is_an_error_of_its_own() -> None:
     assert "hunter2" not in repr([item.message for item in found])
 
 
+def test_a_template_among_them_is_no_error_of_its_own() -> None:
+    text = "all: {vars: {provider: glm, motd: '{{ x }}'}, hosts: {h1: {user: '{{ y }}'}}}"
+    found = load(yaml(text))[1]
+    assert [item.code for item in found] == ["unknown-variables", "bad-value"]
+
+
 def test_an_aegis_beside_it_is_enough() -> None:
     text = "all: {vars: {k3s_version: v1}, hosts: {h1: {rack: 1}}}"
     loaded = load(yaml(text), group_vars("aegis: {provider: glm}"))
