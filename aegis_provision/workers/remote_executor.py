@@ -50,6 +50,7 @@ _ENDED = "the run was ended"
 _EITHER = "it has either the old file or the new one"
 _MAY_GO_ON = f"{_EITHER}, as the worker may still be at it"
 _LOOK = "look at it with 'plan', then apply again"
+_AGAIN = "begin again to go on with it"
 
 
 class WorkerGoneError(Exception):
@@ -191,7 +192,7 @@ class RemoteExecutor:
                 except WorkerGoneError as gone:
                     told = str(gone)
             self._tell(calls, job.host.name, told, number)
-        lost = Unreachable("worker", _lost(told), self._workers.hint)
+        lost = Unreachable("worker", *self._lost(told))
         return HostRead(work.reader.unreachable(job, lost))
 
     def run(self, work: RunHost, calls: Calls) -> HostResult:
@@ -229,11 +230,20 @@ class RemoteExecutor:
                 state = _MAY_GO_ON if cut_off else self._state_now(work, calls)
                 return _broken_off(task.plan.host, told, state, progress)
             self._tell(calls, host, told, number)
-        message = f"{_lost(told)}; nothing was written there"
-        return HostResult(host, Status.FAILED, message, self._workers.hint)
+        message, hint = self._lost(told)
+        return HostResult(host, Status.FAILED, f"{message}; nothing was written there", hint)
+
+    def _lost(self, told: str) -> tuple[str, str]:
+        """Return why no worker has done the work, and what to do."""
+        if self._closed:
+            return _ENDED, _AGAIN
+        lost = f"{told}, {len(_TRIES)} times over" if told else f"{_GONE} is gone"
+        return lost, self._workers.hint
 
     def _state_now(self, work: RunHost, calls: Calls) -> str:
         """Read a host on which a worker died, and return in words which file is there."""
+        if self._closed:
+            return _EITHER
         task = work.task
         found = self.read(ReadHost(task.job, work.reader), calls)
         if found.accepted:
@@ -304,10 +314,6 @@ def _broken_off(host: str, told: str, state: str, progress: _Progress) -> HostRe
     if progress.begun_restarting:
         state += ", and whether Aegis was restarted is not known"
     return HostResult(host, Status.FAILED, f"{told} while it was worked on; {state}", _LOOK)
-
-
-def _lost(told: str) -> str:
-    return f"{told}, {len(_TRIES)} times over" if told else f"{_GONE} is gone"
 
 
 def _with_warning(result: HostResult, told: str) -> HostResult:

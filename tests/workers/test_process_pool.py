@@ -240,6 +240,27 @@ def test_where_a_write_had_begun_the_result_says_which_file_is_there(
     assert c.warnings == ()
 
 
+def test_work_that_the_end_of_the_run_breaks_off_is_not_said_to_be_a_dead_workers(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of("a", "b")
+    make_old(hosts, *"ab")
+    hosts.connection = replace(hosts.connection, forks=1)
+    with _processes(hosts, 1) as (processes, _):
+
+        def end(event: Event) -> None:
+            if isinstance(event, WriteBegun):
+                processes.__exit__()
+
+        plans = plan_fleet(hosts.jobs, processes, hosts.emit)
+        a, b = apply_plans(processes, plans, Recorded(hosts, end)).results
+    both = "it has either the old file or the new one"
+    assert a.message == f"the run was ended while it was worked on; {both}"
+    assert b.message == "the run was ended; nothing was written there"
+    assert b.hint == "begin again to go on with it"
+    assert hosts.file_of("b").read_text() == OLD
+
+
 def test_killed_at_any_moment_every_file_is_old_or_new_and_every_status_true(
     hosts_of: Callable[..., Hosts],
 ) -> None:
