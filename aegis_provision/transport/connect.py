@@ -60,11 +60,16 @@ def _connect_ssh(
     shared: SharedConnections[LoggedIn],
     hops: tuple[Hop, ...] | None,
 ) -> HostSession:
-    from aegis_provision.transport.errors import NO_TIME
+    from aegis_provision.transport.errors import NO_TIME, map_errors
     from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 
     if hops is None:
-        hops = resolve_hops(target, options)
+
+        def resolve() -> tuple[Hop, ...]:
+            with map_errors("ssh config"):
+                return resolve_hops(target, options)
+
+        hops = retrying(resolve, deadline, on_retry, retries=options.retries)
     try:
         connection = _Way(hops, options, deadline, on_retry, shared).log_in(len(hops) - 1)
         from aegis_provision.transport.ssh.sftp_session import start_session

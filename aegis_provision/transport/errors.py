@@ -138,6 +138,8 @@ def describe_os_error(problem: OSError | EOFError) -> tuple[str, str]:
     match problem:
         case socket.gaierror(errno=socket.EAI_AGAIN):
             return _NO_NAME_SERVER
+        case socket.gaierror(errno=socket.EAI_MEMORY):
+            return NO_MEMORY
         case socket.gaierror():
             return UNKNOWN_NAME
         case TimeoutError():

@@ -22,6 +22,7 @@ from aegis_provision.rollout.host_worker import host_worker
 from aegis_provision.rollout.planner import plan_fleet
 from aegis_provision.transport.deadline import Deadline
 from aegis_provision.transport.retry import Retries
+from aegis_provision.transport.ssh.resolve_jump_hosts import resolve_hops
 from tests.fleet.openssh import running_sshd
 from tests.fleet.proxy_command import RELAY
 from tests.transport.test_open_files import limited_to
@@ -100,7 +101,9 @@ def test_hosts_wait_for_files_that_others_have_and_are_all_read(
     assert {(plan.action, plan.message) for plan in plans} == {(Action.CREATE, "")}
 
 
-@pytest.mark.parametrize(("files", "step"), [(0, "connect"), (1, "login")])
+@pytest.mark.parametrize(
+    ("files", "step"), [(0, "ssh config"), (0, "connect"), (1, "host key"), (1, "login")]
+)
 def test_what_is_short_here_is_tried_again_until_it_is_there(
     files: int, step: str, hosts_of: Callable[..., Hosts]
 ) -> None:
@@ -112,6 +115,13 @@ def test_what_is_short_here_is_tried_again_until_it_is_there(
     )
     # What it reads once is read then; not the agent, nor a key that it has not seen.
     hosts.connection.open(hosts.jobs[0].host, Deadline.after(60), hosts.emit).close()
+    if step in {"ssh config", "host key"}:
+        revoked, config = hosts.root / "revoked", hosts.root / "ssh_config"
+        revoked.touch()
+        config.write_text(f"RevokedHostKeys {revoked}\n")
+        options = replace(options, ssh_config=config)
+    if step == "host key":
+        resolve_hops(hosts.jobs[0].host.target, options)
     connection = replace(hosts.connection, options=options)
     reasons: list[str] = []
     with ExitStack() as limited:

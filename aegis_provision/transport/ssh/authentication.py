@@ -112,8 +112,10 @@ def open_agent(
     except TimeoutError:
         agent.close()
         return "the ssh agent does not answer", ()
-    except (OSError, AgentError):
+    except (OSError, AgentError) as problem:
         agent.close()
+        if isinstance(problem, OSError):
+            raise_shortage(problem)
         return "the ssh agent gives no proper answer", ()
 
 

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.inventory.addresses import is_name
+from aegis_provision.transport.open_files import raise_shortage
 from aegis_provision.transport.tcp import look_up
 from aegis_provision.values import dataclass
 
@@ -42,6 +43,7 @@ class CanonicalNames:
     def _look_up(self, name: str, family: AddressFamily) -> str | None:
         try:
             found = look_up(name, None, self.timeout, family=family, flags=socket.AI_CANONNAME)
-        except OSError:
+        except OSError as problem:
+            raise_shortage(problem)
             return None
         return next((alias for _, _, _, alias, _ in found if alias and is_name(alias)), "")

@@ -108,7 +108,8 @@ def _certified(
 
 def _check_revoked(shown: ShownKey, name: str, path: str) -> None:
     try:
-        revoked = read_revoked_keys(path)
+        with map_errors(_STEP):
+            revoked = read_revoked_keys(path)
     except RevokedKeysError as problem:
         raise Unreachable(
             _STEP,

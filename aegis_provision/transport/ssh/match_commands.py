@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from aegis_provision.transport.open_files import SHORT_HERE, with_own_limit
+from aegis_provision.transport.open_files import SHORT_HERE, raise_shortage, with_own_limit
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ class MatchCommands:
         try:
             process = self._start(shell, command)
         except (OSError, ValueError) as problem:
+            if isinstance(problem, OSError):
+                raise_shortage(problem)
             return f"the shell {shell} can't be run: {getattr(problem, 'strerror', '') or problem}"
         try:
             status = process.wait(self.timeout)

@@ -112,7 +112,8 @@ def read_private_key(path: str, passphrase: Secret | None) -> PrivateKey | str:
         found = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
         return "is not there"
-    except OSError:
+    except OSError as problem:
+        raise_shortage(problem)
         return "can't be read"
     version = (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode)
     with _READING:

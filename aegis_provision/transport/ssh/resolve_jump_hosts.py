@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from aegis_provision.errors import Unreachable
 from aegis_provision.inventory.addresses import parse_bastion
 from aegis_provision.transport.connect_options import LoginSecrets
+from aegis_provision.transport.open_files import raise_shortage
 from aegis_provision.transport.ssh.known_hosts import entry_names
 from aegis_provision.transport.ssh.ssh_config import SshConfig, read_ssh_config
 from aegis_provision.transport.ssh.ssh_config_lookup import Query
@@ -109,7 +110,10 @@ def at_hop(hops: Sequence[Hop], index: int) -> Iterator[None]:
 
 
 def resolve_hops(target: Target, options: ConnectOptions) -> tuple[Hop, ...]:
-    """Return the servers to connect through, the host itself last. Raises :class:`Unreachable`."""
+    """Return the servers to connect through, the host itself last.
+
+    Raises :class:`Unreachable`, and ``OSError`` where this machine has no file or memory left.
+    """
     try:
         hops = _resolve(target, options)
     except (SshConfigError, TokenError) as problem:
@@ -146,7 +150,8 @@ _Version = tuple[int, int, int]
 def _version(path: Path | None) -> _Version | None:
     try:
         found = path.stat() if path is not None else None
-    except OSError:
+    except OSError as problem:
+        raise_shortage(problem)
         return None
     return None if found is None else (found.st_ino, found.st_mtime_ns, found.st_size)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aegis_provision.files.reading import read_file
+from aegis_provision.transport.open_files import raise_shortage
 from aegis_provision.transport.ssh.certificates import read_key
 from aegis_provision.transport.ssh.public_keys import (
     BLANKS,
@@ -97,13 +98,15 @@ class RevokedKeys:
 def read_revoked_keys(path: str) -> RevokedKeys:
     """Return what the file at ``path`` revokes. Raises :class:`RevokedKeysError`.
 
-    A file that did not change since is not read again.
+    A file that did not change since is not read again. Raises ``OSError`` where this machine has
+    no file or memory left for it.
     """
     file = Path(path)
     try:
         found = file.stat()
         return _read(file, (found.st_ino, found.st_mtime_ns, found.st_size))
     except OSError as problem:
+        raise_shortage(problem)
         raise RevokedKeysError(f"{path} can't be read: {problem.strerror}") from None
 
 

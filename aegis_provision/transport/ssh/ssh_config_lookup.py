@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.addresses import parse_bastion
+from aegis_provision.transport.open_files import raise_shortage
 from aegis_provision.transport.ssh.canonical_names import CanonicalNames, NoSuchNameError
 from aegis_provision.transport.ssh.known_hosts import matches
 from aegis_provision.transport.ssh.match_commands import MatchCommandError, MatchCommands
@@ -478,7 +479,8 @@ def _is_local(networks: str) -> bool:
 
     try:
         found = interface_addresses()
-    except OSError:
+    except OSError as problem:
+        raise_shortage(problem)
         return False
     return any(
         item.address in ipaddress.ip_network(network)

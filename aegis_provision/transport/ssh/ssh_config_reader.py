@@ -25,6 +25,7 @@ from aegis_provision.documents.quoting import quote
 from aegis_provision.files.reading import read_file
 from aegis_provision.humanize import escape_control
 from aegis_provision.inventory.addresses import parse_bastion
+from aegis_provision.transport.open_files import raise_shortage
 from aegis_provision.transport.ssh.ssh_config_keywords import KEYWORDS, OLD_NAMES, Keyword, Reads
 from aegis_provision.transport.ssh.ssh_config_tokens import (
     TokenError,
@@ -170,6 +171,7 @@ class SshConfigReader:
                 _check_owner(path)
             text = os.fsdecode(read_file(path, null=True))
         except OSError as problem:
+            raise_shortage(problem)
             raise SshConfigError(f"{path} can't be read: {problem.strerror}") from None
         blocks = [Block("always", Place(path, 0, self.users_own))]
         for number, line in enumerate(text.split("\n"), start=1):

@@ -134,6 +134,7 @@ def test_where_the_library_has_only_texts_their_beginning_counts(text: str, reas
     ("problem", "reason"),
     [
         (socket.gaierror(socket.EAI_NONAME, "x"), "the name is not known"),
+        (socket.gaierror(socket.EAI_MEMORY, "x"), "this machine has no memory left"),
         (TimeoutError(), "no answer in time"),
         (EOFError(), "the host closed the connection"),
         (ConnectionResetError(errno.ECONNRESET, "x"), "the host closed the connection"),
