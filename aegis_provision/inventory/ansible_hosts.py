@@ -17,7 +17,12 @@ from aegis_provision.documents.json_reader import read_json
 from aegis_provision.documents.nodes import Entry, Mapping, Source, Span
 from aegis_provision.documents.quoting import quote
 from aegis_provision.inventory.ansible_output import PRIORITY, VAULTED
-from aegis_provision.inventory.ansible_variables import ALIASES, CONNECTIONS, HARMLESS_VALUES
+from aegis_provision.inventory.ansible_variables import (
+    ALIASES,
+    CONNECTIONS,
+    HARMLESS_VALUES,
+    stronger_names,
+)
 from aegis_provision.inventory.host import Setting
 from aegis_provision.inventory.settings import Declared, SettingsReader, boolean_of
 from aegis_provision.inventory.shared_with_ansible import OURS, own_settings
@@ -66,7 +71,10 @@ class AnsibleHost:
     host_vars: str
 
     def declared(self, found: Iterable[Declared]) -> Iterator[Declared]:
-        """Yield what was read of ``body``, with the holder of each setting and what it beat."""
+        """Yield what was read of ``body``, with the holder of each setting and what it beat.
+
+        It beat no name that is stronger to Ansible: where it counts, that one was hidden.
+        """
         for item in found:
             holder = self.holders.get(item.span.source)
             if holder is None:
@@ -79,6 +87,7 @@ class AnsibleHost:
                 setting
                 for setting in self.replaced
                 if setting.key == item.key
+                and setting.written not in stronger_names(item.written)
                 and (setting.key, setting.holder_kind, setting.holder, setting.written) != winner
             )
             yield replace(item, holder=name, holder_kind=kind, overrode=beaten)

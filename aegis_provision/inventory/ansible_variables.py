@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.nodes import Mapping, Scalar
-from aegis_provision.inventory.ssh_arguments import CONFIG_FILE, HOST_KEY_OPTIONS
+from aegis_provision.inventory.ssh_arguments import CONFIG_FILE, HOST_KEY_OPTIONS, SSH_ARGUMENTS
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
@@ -46,6 +46,11 @@ STRONGER = {
     "ansible_private_key_file": "ansible_ssh_private_key_file",
 }
 """The name that Ansible takes instead where a host has both, however far away it was set."""
+
+_STRONGER_NAMES = {
+    **{name: (stronger,) for name, stronger in STRONGER.items()},
+    **{name: SSH_ARGUMENTS[:at] for at, name in enumerate(SSH_ARGUMENTS)},
+}
 
 CONNECTIONS = {
     "smart": "ssh",
@@ -170,6 +175,14 @@ def says_nothing(name: str, value: Node) -> bool:
         return False
     empty = setting in {"user", "identity_file", "become_user"} and value.value == ""
     return empty or value.value is None
+
+
+def stronger_names(name: str) -> tuple[str, ...]:
+    """Return the names that Ansible takes instead of ``name``, however far away they were set.
+
+    Of several arguments of ``ssh`` the first that names a way counts.
+    """
+    return _STRONGER_NAMES.get(name, ())
 
 
 def effective_names(variables: Mapping) -> Collection[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aegis_provision.documents.diagnostic import Related, error
 from aegis_provision.humanize import group_by
-from aegis_provision.inventory.ansible_variables import STRONGER
+from aegis_provision.inventory.ansible_variables import stronger_names
 from aegis_provision.inventory.groups import ALL
 from aegis_provision.inventory.host import OVERRIDE_KEYS, Setting
 from aegis_provision.inventory.settings import ENV_PREFIX
@@ -202,11 +202,11 @@ def outranked(settings: MergedSettings) -> Iterator[tuple[Setting, Setting]]:
     ``ansible_ssh_user`` on ``all`` and ``ansible_user`` on the host, the first.
     """
     for winner in settings.values():
-        stronger = STRONGER.get(winner.written)
-        if stronger is None:
+        stronger = stronger_names(winner.written)
+        if not stronger:
             continue
         for other in (*winner.agreeing, *winner.overrode):
-            if other.written == stronger:
+            if other.written in stronger:
                 if other.value != winner.value:
                     yield winner, other
                 break

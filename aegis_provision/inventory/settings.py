@@ -198,10 +198,10 @@ class SettingsReader:
     ) -> Iterator[Declared]:
         """Yield the bastions that arguments of ``ssh`` name; of several, as ``ssh`` does, one.
 
-        Where they name none that is taken, those of the same variables farther away are hidden; by
-        a way that can't be taken, those of variables that come later for ``ssh`` too.
+        Variables without one that is taken hide the same variables farther away; a way that can't
+        be taken hides those that come later for ``ssh`` too.
         """
-        is_set = is_taken = "jump" in names
+        is_set = "jump" in names
         hidden: dict[str, Span] = {}
         for entry in sorted(entries, key=lambda entry: SSH_ARGUMENTS.index(entry.key.text)):
             name, value = entry.key.text, entry.value
@@ -212,15 +212,16 @@ class SettingsReader:
             elif found.jump is None or is_set:
                 self.ignored.setdefault(name, entry.key.span)
             if found.jump is not None and not is_set:
-                is_set = is_taken = True
+                is_set = True
                 yield Declared("jump", found.jump, value.span, priority, name)
-            hidden.setdefault(name, value.span)
+            else:
+                hidden.setdefault(name, value.span)
             if not is_set and not _BASTIONS.isdisjoint(left):
                 # It comes first for 'ssh' all the same: no later one counts.
                 is_set = True
                 for later in SSH_ARGUMENTS[SSH_ARGUMENTS.index(name) :]:
                     hidden.setdefault(later, value.span)
-        if not is_taken:
+        if "jump" not in names:
             for name, span in hidden.items():
                 yield Declared("jump", None, span, priority, name)
 

@@ -67,6 +67,14 @@ def of_one(
     )
 
 
+def test_a_stronger_name_that_is_not_set_there_is_no_rival() -> None:
+    _, found = of_one(
+        {"ansible_ssh_common_args": "-C", "ansible_ssh_extra_args": "-J a", "ansible_user": "u"},
+        {"gpu": {"ansible_ssh_common_args": "-J b", "ansible_ssh_user": "v"}},
+    )
+    assert [item.code for item in found] == ["ignored-variables"]
+
+
 def test_a_value_is_that_of_the_group_it_comes_from() -> None:
     inventory, found = load()
     assert found == ()

@@ -382,6 +382,32 @@ three: {vars: {ansible_user: v, jump: j}, hosts: {a: , c: }}
     assert (hosts["h2"].target.user, found) == ("x", ())
 
 
+@pytest.mark.parametrize(
+    ("near", "far", "codes"),
+    [
+        ("ansible_ssh_extra_args: -J a", "ansible_ssh_common_args: -J b", ["ambiguous-names"]),
+        ("ansible_ssh_common_args: -J a", "ansible_ssh_args: -J b", ["ambiguous-names"]),
+        ("ansible_ssh_common_args: -J a", "ansible_ssh_extra_args: -J b", []),
+        ("ansible_ssh_extra_args: -J a", "ansible_ssh_common_args: -J a", []),
+        ("ansible_ssh_extra_args: -J a", "ansible_ssh_common_args: -C", []),
+        ("ansible_ssh_extra_args: -J a", "jump: b", []),
+        (
+            "ansible_ssh_common_args: -C, ansible_ssh_extra_args: -J a",
+            "ansible_ssh_common_args: -J b",
+            [],
+        ),
+        ("ansible_user: a", "ansible_ssh_user: null", []),
+    ],
+)
+def test_arguments_that_come_first_for_ssh_beat_nearer_ones(
+    near: str, far: str, codes: list[str]
+) -> None:
+    text = f"all: {{vars: {{provider: glm, {far}}}, hosts: {{h: {{{near}}}}}}}"
+    hosts, found = load(text)
+    assert [item.code for item in found if item.severity is Severity.ERROR] == codes
+    assert hosts["h"].target.jump == (None if "user" in near else ("a",))
+
+
 def test_all_others_get_one_note() -> None:
     [found] = with_settings(
         "ansible_python_interpreter: /p, ansible_become_pass: x, ansible_a: [y]"
