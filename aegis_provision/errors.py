@@ -200,6 +200,18 @@ class WriteFailed(TransportError):
     """The write failed half-way; the old file is whole unless ``reason`` says otherwise."""
 
 
+class ShortageError(Exception):
+    """This machine had no room to work on a host, and waiting did not help: no host's failure.
+
+    ``lacking`` says of what it is short.
+    """
+
+    def __init__(self, lacking: str) -> None:
+        """Keep what is lacking."""
+        super().__init__(lacking)
+        self.lacking = lacking
+
+
 _SHORT_OF_FILES = "too many files are open here"
 _SHORT_OF_MEMORY = "this machine has no memory left"
 _SHORT_OF_THREADS = "this machine starts no further thread or process"
@@ -226,6 +238,8 @@ _WORDS_OF_SHORTAGES = {
 def shortage_of(problem: BaseException) -> str | None:
     """Return what this machine lacked, if that is why ``problem`` was raised, wherever it was."""
     match problem:
+        case ShortageError():
+            return problem.lacking
         case MemoryError():
             return _SHORT_OF_MEMORY
         case OSError(errno=int(number)):

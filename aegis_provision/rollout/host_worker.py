@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from aegis_provision.errors import Unreachable
+from aegis_provision.errors import Passing, ShortageError, Unreachable
 from aegis_provision.planning.digests import DigestKey
 from aegis_provision.planning.plan import Action, HostPlan, without_contents, without_write
 from aegis_provision.playbook.plays import OnFailure
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _MOVED = "the file changed since the plan saw it"
 _AGAIN = "plan again and look at what changed"
+_ROOM = "lower --forks, or choose fewer hosts with --limit"
 _SECRETS = "secrets"
 
 
@@ -90,7 +91,7 @@ class HostWorker:
         """Connect to a host and read it; see :class:`~.host_work.Executor`.
 
         A plan is kept as a whole, and so is the connection to a host with something to be done,
-        if there is room.
+        if there is room. Raises :class:`ShortageError` where this machine had none for the host.
         """
         job, connection = work.job, self._connection
         deadline = Deadline.after(connection.deadline)
@@ -100,6 +101,8 @@ class HostWorker:
             reading = work.reader.read(job, session, deadline)
             kept = self._keep_session(job, reading, session)
         except Unreachable as problem:
+            if problem.passing is Passing.WITH_ROOM_HERE:
+                raise ShortageError(problem.reason) from None
             reading = work.reader.unreachable(job, problem)
         finally:
             if session is not None and not kept:
@@ -157,7 +160,12 @@ class HostWorker:
         task, host = work.task, work.task.plan.host
         if task.wrote and task.gates.on_failure is not OnFailure.KEEP:
             return _not_gone_on(host, "and with it what a restore would need")
-        found = self.read(ReadHost(task.job, work.reader), calls)
+        try:
+            found = self.read(ReadHost(task.job, work.reader), calls)
+        except ShortageError as short:
+            if task.wrote:
+                return _not_gone_on(host, f"and {short}")
+            return HostResult(host, Status.REFUSED, f"not written: {short}", _ROOM)
         if found.accepted:
             calls.emit(KeysAccepted(host, found.accepted))
         kept = self._kept[host]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from distributed import get_worker
 
-from aegis_provision.errors import Unreachable
+from aegis_provision.errors import Unreachable, shortage_of
 from aegis_provision.rollout.host_job import RecordError
 from aegis_provision.rollout.host_work import Calls
 from aegis_provision.rollout.thread_pool import CancelToken
@@ -180,7 +180,8 @@ class RunOnWorker:
         except _NobodyError:
             return Ended.LEFT, 0, b""
         except Exception as bug:  # noqa: BLE001 - told where it can be seen, without any value
-            return Ended.BUG, len(told), plain((type(bug).__name__, frames_of(bug)))
+            lacking = shortage_of(bug) and f"on a Dask worker: {shortage_of(bug)}"
+            return Ended.BUG, len(told), plain((type(bug).__name__, frames_of(bug), lacking))
 
     def answer(self, question: int, body: bytes | None) -> None:
         """Take the answer to ``question``; ``None`` if there will be none."""

@@ -245,7 +245,12 @@ class RemoteExecutor:
         if self._closed:
             return _EITHER
         task = work.task
-        found = self.read(ReadHost(task.job, work.reader), calls)
+        try:
+            found = self.read(ReadHost(task.job, work.reader), calls)
+        except WorkerBugError as bug:
+            if bug.lacking is None:
+                raise
+            return f"{_EITHER}, as it can't be read now: {bug.lacking}"
         if found.accepted:
             calls.emit(KeysAccepted(task.plan.host, found.accepted))
         plan = found.reading

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aegis_provision.errors import ShortageError, shortage_of
 from aegis_provision.planning.plan import Action
 from aegis_provision.rollout.capacity import FILES_A_HOST, capacity_of
 from aegis_provision.rollout.connection_pool import ConnectionPool
@@ -134,6 +135,16 @@ def test_what_is_short_here_is_tried_again_until_it_is_there(
         limited.enter_context(limited_to(files))
         connection.open(hosts.jobs[0].host, Deadline.after(60), emit).close()
     assert reasons == [f"{step}: too many files are open here"]
+
+
+def test_what_stays_short_here_is_told_of_this_machine_and_not_of_a_host(
+    hosts_of: Callable[..., Hosts],
+) -> None:
+    hosts = hosts_of("a")
+    hosts.connection.open(hosts.jobs[0].host, Deadline.after(60), hosts.emit).close()
+    with limited_to(0), hosts.worker() as worker, pytest.raises(ShortageError) as short:
+        plan_fleet(hosts.jobs, worker, hosts.emit)
+    assert shortage_of(short.value) == "too many files are open here"
 
 
 @pytest.mark.slow
