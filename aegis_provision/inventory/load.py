@@ -235,6 +235,22 @@ def _no_hosts(files: Sequence[InputFile], others: Mapping[str, tuple[str, ...]])
     )
 
 
+_NO_PROVIDER = "set 'provider' under all.vars, a group's vars, or the host"
+
+
+def _lost_provider(host: Host) -> Setting | None:
+    """Return the provider of a mapping that Ansible replaced whole by a nearer one."""
+    return next((item for item in host.replaced if item.key == "provider"), None)
+
+
+def _replaced_whole(hosts: Sequence[Host]) -> str:
+    place = next((str(item.span) for item in map(_lost_provider, hosts) if item is not None), "")
+    return (
+        f"{place} names one, but to Ansible the 'aegis' of a nearer place replaces it whole: name "
+        "the provider there too, or set hash_behaviour = merge"
+    )
+
+
 _Inherited = tuple[tuple[str, ...], MergedSettings, tuple[Conflict, ...]]
 """All groups of a host, what they say together, and where they differ."""
 
@@ -361,14 +377,19 @@ class _Resolver:
             if uncertain.isdisjoint((*host.groups, ALL))
             and not _may_name_provider(self.tree.hosts[host.name].bodies)
         ]
-        if certain:
-            yield error(
-                "no-provider",
-                "no provider is named for this host, neither by itself nor by a group of its",
-                certain[0].span,
-                hint="set 'provider' under all.vars, a group's vars, or the host",
-                hosts=tuple(host.name for host in certain),
-            )
+        lost = [host for host in certain if _lost_provider(host) is not None]
+        for hosts_alike, hint in (
+            ([host for host in certain if _lost_provider(host) is None], _NO_PROVIDER),
+            (lost, _replaced_whole(lost)),
+        ):
+            if hosts_alike:
+                yield error(
+                    "no-provider",
+                    "no provider is named for this host, neither by itself nor by a group of its",
+                    hosts_alike[0].span,
+                    hint=hint,
+                    hosts=tuple(host.name for host in hosts_alike),
+                )
 
     def _resolved(self, name: str, raw: RawHost) -> tuple[_HostSettings, Target]:
         """Return what is said for a host, which it may share with others, and its target."""

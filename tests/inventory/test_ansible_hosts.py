@@ -67,6 +67,18 @@ def of_one(
     )
 
 
+def test_where_a_nearer_place_replaced_the_provider_that_is_said() -> None:
+    variables = {"g1": {"aegis": {"model": "m"}}, "w1": {"aegis": {"service": "s"}}}
+    groups = {"all": {"aegis": {"provider": "ollama"}}, "gpu": {"aegis": {"model": "m"}}}
+    declared = {"groups": groups, "hosts": {}}
+    _, [found] = load(variables=variables, declared=declared)
+    assert (found.code, found.hosts) == ("no-provider", ("g1", "w1"))
+    assert found.hint == (
+        "ansible: group all names one, but to Ansible the 'aegis' of a nearer place replaces it "
+        "whole: name the provider there too, or set hash_behaviour = merge"
+    )
+
+
 def test_a_stronger_name_that_is_not_set_there_is_no_rival() -> None:
     _, found = of_one(
         {"ansible_ssh_common_args": "-C", "ansible_ssh_extra_args": "-J a", "ansible_user": "u"},
