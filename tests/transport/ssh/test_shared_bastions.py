@@ -105,6 +105,8 @@ def test_the_connection_ends_with_its_last_user_and_the_block(
 ) -> None:
     host = target_at(sshd, jump=(written(bastion),))
     shared = Shared()
+    # What serves an earlier test's connection may take a moment to end.
+    wait_until(lambda: not serving(bastion))
     with shared:
         opened(host, conn_options, shared).close()
         kept = opened(host, conn_options, shared)
