@@ -92,6 +92,7 @@ def plan(
     max_fail: str | int | None = None,
     retry: str | None = None,
     recreate: bool = False,
+    policies: Sequence[AnyPath] = (),
     secrets: bool = True,
     environ: Mapping[str, str] | None = None,
     on_event: OnEvent | None = None,
@@ -99,7 +100,8 @@ def plan(
 ) -> RunPlan:
     """Read the hosts and return what a run would change there; nothing is written.
 
-    Each parameter means what the flag of its name means. ``environ`` holds the tokens, and
+    Each parameter means what the flag of its name means; ``policies`` are paths, as ``--policy``
+    names them. ``environ`` holds the tokens, and
     ``HOME``, ``XDG_STATE_HOME`` and ``SSH_AUTH_SOCK`` too; by default it is the process's.
     Without ``secrets`` no token is needed or read, and the plan can't be applied. ``on_event`` is
     called with each event, one at a time, from the threads in which they happen.
@@ -120,6 +122,7 @@ def plan(
         _parsed("max_fail", max_fail, parse_max_fail),
         secrets=secrets,
         recreate=recreate,
+        policies=tuple(map(Path, policies)),
     )
     if retry is not None:
         past = finished_run(environment.environ, retry)
@@ -200,7 +203,7 @@ def status(
     """
     environment = _environment(environ)
     options = _connection_options(**connection)
-    selection = RunSelection(_pattern(limit), secrets=secrets)
+    selection = RunSelection(_pattern(limit), secrets=secrets, is_held=False)
     scheduled = plan_operation.schedule_run(fleet, selection, environment)
     job = status_operation.prepare_status(scheduled, environment, options)
     return status_operation.status(job, _observer(on_event))

@@ -140,9 +140,11 @@ inventory_option = option(
 )
 policy_option = option(
     "--policy",
+    multiple=True,
     type=_A_PATH,
     metavar="FILE",
-    help="What the inventory is held to. Without it: policy.yml beside the inventory.",
+    help="What the inventory is held to; may be given several times. Without it: policy.yml beside "
+    "the inventory.",
 )
 serial_option = option(
     "--serial",
@@ -272,21 +274,24 @@ def env_file_option(command: Callable[..., R]) -> Callable[..., R]:
     """Add ``--env-file``; the command gets ``environment``, with its variables for templates."""
 
     @functools.wraps(command)
-    def packed(*args: Any, env_file: Path | None, **kwargs: Any) -> R:
+    def packed(*args: Any, env_file: tuple[Path, ...], **kwargs: Any) -> R:
         environment = Invocation.current().environment
-        if env_file is not None:
+        if env_file:
             from aegis_provision.inputs.env_file import read_env_file
 
-            variables = {**read_env_file(env_file), **environment.variables}
-            environment = replace(environment, variables=variables)
+            variables: dict[str, str] = {}
+            for path in env_file:
+                variables |= read_env_file(path)
+            environment = replace(environment, variables={**variables, **environment.variables})
         return command(*args, environment=environment, **kwargs)
 
     return option(
         "--env-file",
+        multiple=True,
         type=_A_PATH,
         metavar="FILE",
         help="NAME=value lines beneath the real environment; only you may be able to read it. "
-        "'-' or a pipe is read to its end.",
+        "'-' or a pipe is read to its end. May be given several times: the last one wins.",
     )(packed)
 
 

@@ -138,6 +138,10 @@ def _explain(
         case "pattern":
             hint = str(_rules(problem).get("description", ""))
             yield error("bad-value", f"{where} is not written as it has to be", span, hint=hint)
+        case "minLength":
+            yield error(
+                "bad-value", f"{where} is empty", span, hint="give it a value, or remove it"
+            )
         case rule:
             yield error("schema", f"{where} breaks the schema's rule {quote(str(rule))}", span)
 

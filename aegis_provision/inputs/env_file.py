@@ -41,7 +41,7 @@ def read_env_file(path: Path, longest: float = _LONGEST) -> dict[str, str]:
     :class:`Error`.
     """
     try:
-        text = _content(path, longest).decode("utf-8")
+        text = _content(path, longest).decode("utf-8-sig")
     except TimeoutError:
         raise InputError(
             f"{path} does not come to its end: after {longest:g} seconds it is still open",

@@ -14,7 +14,7 @@ from aegis_provision.documents.yaml_reader import LARGEST_FILE
 from aegis_provision.files.reading import read_beginning
 from aegis_provision.humanize import listed
 from aegis_provision.inputs.inventory_names import ansible_source
-from aegis_provision.inventory.files import POLICY_FILE, InputFile, content_of
+from aegis_provision.inventory.files import POLICY_FILES, InputFile, content_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -165,6 +165,8 @@ class _Reader:
         """
         above |= {directory.resolve()}
         for entry in self._listed(directory):
+            if directory == top and entry.name in POLICY_FILES:
+                continue
             if not _is_visible(entry) or entry.suffix in _PASSED_OVER:
                 self._pass_over(entry)
                 continue
@@ -185,8 +187,6 @@ class _Reader:
 
         Below the directory itself nothing is run, and a file's ending does not tell enough.
         """
-        if path.name == POLICY_FILE and not nested:
-            return False
         executable = _is_script(path) and path.suffix not in _OTHER_FORMATS
         if path.suffix in _ENDINGS and not nested:
             return True

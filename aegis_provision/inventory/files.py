@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 FileKind = Literal["inventory", "ansible", "group_vars", "host_vars"]
 Content = Literal["inventory", "ini", "other"]
 
-POLICY_FILE = "policy.yml"
-"""The name of what is a policy beside an inventory, and no part of it."""
+POLICY_FILES = ("policy.yml", "policy.yaml")
+"""The names of what is a policy beside an inventory, and no part of it."""
 
 _PARTS = ("hosts", "children", "vars")
 _OF_GROUPS = frozenset({"all", "providers"})

@@ -19,27 +19,34 @@ from aegis_provision.inputs.inventory_files import read_inventory_files
 from aegis_provision.inventory.load import load_inventory
 from aegis_provision.inventory.pin_edits import edit_pins, side_effects
 from aegis_provision.operations.load import complete_fleet, inventory_paths, select_hosts
+from aegis_provision.operations.policy import load_policies
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from aegis_provision.documents.yaml_reader import Read
     from aegis_provision.inventory.files import InputFile
     from aegis_provision.inventory.host import Inventory
     from aegis_provision.inventory.pin_edits import PinEdits, PinRequest
+    from aegis_provision.operations.load import Environment, Fleet
 
 
 def edit_inventory(
-    named: Sequence[Path], pattern: str, request: PinRequest | None, environ: Mapping[str, str]
+    named: Sequence[Path],
+    pattern: str,
+    request: PinRequest | None,
+    environment: Environment,
+    policies: Sequence[Path] = (),
 ) -> tuple[PinEdits, tuple[Replacement, ...]]:
     """Return what pins the hosts of ``pattern``, or unpins them without ``request``.
 
     That is what becomes of each host and of each file; nothing is written yet. The result is read
-    and checked as a whole. Raises :class:`InvalidInputError` where it would have errors that were
-    not there before or change anything that was not asked for, and :class:`Error` for a pattern
-    that selects nothing.
+    and checked as a whole, against ``policies`` too, or without any those beside the inventory.
+    Raises :class:`InvalidInputError` where it would have errors that were not there before or
+    change anything that was not asked for, and :class:`Error` for a pattern that selects nothing.
     """
-    files, diagnostics = read_inventory_files(inventory_paths(named), environ)
+    paths = inventory_paths(named)
+    files, diagnostics = read_inventory_files(paths, environment.environ)
     # Before and after the edit most files are the same, and so are their documents.
     read = ReadOnce()
     inventory, found = load_inventory(files, read=read) if files else (None, ())
@@ -47,6 +54,13 @@ def edit_inventory(
         raise InvalidInputError(drop_followups((*diagnostics, *found)))
     hosts = select_hosts(inventory, "HOST", pattern)
     fleet, further = complete_fleet(inventory, files, hosts)
+
+    def broken_rules(fleet: Fleet) -> tuple[Diagnostic, ...]:
+        bound, found = load_policies(replace(fleet, named=paths), policies)
+        if has_errors(found):
+            raise InvalidInputError(found)
+        return bound.check(fleet, environment.today, only=hosts)
+
     # A link in host_vars/ is one more name of a file: an edit changes the hosts of every name.
     real_paths = {file.name: str(Path(file.name).resolve()) for file in files if not file.printed}
     edits = edit_pins(inventory, fleet.files, hosts, request, real_paths, read)
@@ -58,8 +72,8 @@ def edit_inventory(
             replace(file, data=contents.get(real_paths.get(file.name, ""), file.data))
             for file in files
         ]
-        known = (*diagnostics, *found, *further)
-        _check(inventory, known, after, hosts, request, read)
+        known = (*diagnostics, *found, *further, *broken_rules(fleet))
+        _check(inventory, known, after, hosts, request, read, broken_rules)
     replacements = {
         file.name: Replacement(Path(file.name), file.data, edits.contents[file.name])
         for file in files
@@ -75,6 +89,7 @@ def _check(
     hosts: Sequence[str],
     request: PinRequest | None,
     read: Read,
+    broken_rules: Callable[[Fleet], tuple[Diagnostic, ...]],
 ) -> None:
     """Raise :class:`InvalidInputError` where the edited ``files`` are not what they should be.
 
@@ -83,7 +98,10 @@ def _check(
     """
     after, found = load_inventory(files, read=read)
     if after is not None:
-        found += complete_fleet(after, files, hosts)[1]
+        fleet, further = complete_fleet(after, files, hosts)
+        found += further
+        if not has_errors(found):
+            found += broken_rules(fleet)
     before_it = {identity for item in known for identity in _identities(item)}
     fresh = [
         item for item in found if item.is_error and not before_it.issuperset(_identities(item))
@@ -98,4 +116,7 @@ def _check(
 def _identities(item: Diagnostic) -> set[tuple[object, ...]]:
     """Return what makes a diagnostic the same before and after an edit, for each of its hosts."""
     file = item.span.source.name if item.span else None
-    return {(item.code, item.message, file, host) for host in item.hosts or ("",)}
+    # What is too much of one provider begins with the number of hosts, which an edit changes.
+    many = item.code == "policy-max-share"
+    message = item.message.partition(" on ")[2] if many else item.message
+    return {(item.code, message, file, host) for host in item.hosts or ("",)}

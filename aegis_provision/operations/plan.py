@@ -68,7 +68,8 @@ class RunSelection:
     ``playbook`` is ``None`` for a run without one. ``retry`` is the earlier run whose hosts are
     taken up again as far as they did not end well. ``secrets`` is false where hosts are only looked
     at, and no token is read. ``recreate`` writes files anew that this tool wrote and that are gone.
-    ``policy`` is the policy that counts, ``None`` for the one beside the inventory.
+    ``policies`` are those that the fleet is held to, empty for the ones beside the inventory;
+    without ``is_held`` it is held to none.
     """
 
     limit: str | None = None
@@ -78,7 +79,8 @@ class RunSelection:
     retry: PastRun | None = None
     secrets: bool = True
     recreate: bool = False
-    policy: Path | None = None
+    policies: tuple[Path, ...] = ()
+    is_held: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,9 +276,11 @@ def schedule_run(
         diagnostics += tuple(_retry_diagnostics(selection.retry, source, selected))
     pinned = [host for name, host in fleet.inventory.hosts.items() if name in selected]
     diagnostics += pin_diagnostics(pinned, environment.today)
-    policies, found = load_policies(fleet, selection.policy)
-    diagnostics += found
-    diagnostics += policies.check(fleet, environment.today, only=selected)
+    policies = Policies()
+    if selection.is_held:
+        policies, found = load_policies(fleet, selection.policies)
+        diagnostics += found
+        diagnostics += policies.check(fleet, environment.today, only=selected)
     schedule, found = make_schedule(
         playbook, fleet.inventory, chosen=selected, read_file=read_pattern_file
     )

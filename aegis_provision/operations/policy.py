@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aegis_provision.inputs.inventory_names import ansible_source
 from aegis_provision.inputs.playbook_and_policy_files import read_policy
-from aegis_provision.inventory.files import POLICY_FILE
+from aegis_provision.inventory.files import POLICY_FILES
 from aegis_provision.operations.load import read_pattern_file
 from aegis_provision.values import dataclass
 
@@ -48,6 +48,18 @@ class Policies:
             )
         )
 
+    def check_defaults(self, fleet: Fleet) -> tuple[Diagnostic, ...]:
+        """Return warnings of what breaks them in values that no environment was asked for."""
+        if not self.bound:
+            return ()
+        from aegis_provision.policy.check import check_defaults
+
+        return tuple(
+            found
+            for policy, hosts_of in self.bound
+            for found in check_defaults(policy, hosts_of, fleet.specs)
+        )
+
     def check_resolved(self, sessions: Mapping[str, Session]) -> tuple[Diagnostic, ...]:
         """Return what breaks them in values that the environment decides."""
         if not self.bound:
@@ -61,16 +73,15 @@ class Policies:
         )
 
 
-def load_policies(fleet: Fleet, named: Path | None) -> tuple[Policies, tuple[Diagnostic, ...]]:
+def load_policies(fleet: Fleet, named: Sequence[Path]) -> tuple[Policies, tuple[Diagnostic, ...]]:
     """Return the policies that ``fleet`` is held to, and what is wrong with their files.
 
-    That is ``named``, or else each ``policy.yml`` beside an inventory of the fleet, or in its
-    directory. Names are as the operator wrote them.
+    They are the ``named`` ones, or without any each ``policy.yml`` (or ``.yaml``) beside an
+    inventory of the fleet, or in its directory. Names are as the operator wrote them.
     """
     bound: list[tuple[Policy, HostsOf]] = []
     diagnostics: list[Diagnostic] = []
-    paths = (named,) if named is not None else tuple(_beside(fleet.named))
-    for path in paths:
+    for path in named or tuple(_beside(fleet.named)):
         policy, found = read_policy(path)
         diagnostics.extend(found)
         if policy is not None:
@@ -86,8 +97,9 @@ def _beside(inventory: Sequence[Path]) -> Iterator[Path]:
     seen: set[Path] = set()
     for path in inventory:
         there = Path(ansible_source(path) or path)
-        beside = (there if there.is_dir() else there.parent) / POLICY_FILE
-        # A link that leads nowhere is a policy that can't be read, and no absent one.
-        if (beside.is_symlink() or beside.exists()) and beside.absolute() not in seen:
-            seen.add(beside.absolute())
-            yield beside
+        directory = there if there.is_dir() else there.parent
+        for beside in (directory / name for name in POLICY_FILES):
+            # A link that leads nowhere is a policy that can't be read, and no absent one.
+            if (beside.is_symlink() or beside.exists()) and beside.absolute() not in seen:
+                seen.add(beside.absolute())
+                yield beside

@@ -49,9 +49,9 @@ def validate(
     inventory: Sequence[Path],
     playbooks: Sequence[Path],
     environment: Environment,
-    policy: Path | None = None,
+    named_policies: Sequence[Path] = (),
 ) -> Validation:
-    """Check an inventory, and playbooks over it, against its policy, or the one named.
+    """Check an inventory, and playbooks over it, against its policies, or those named.
 
     That there is no inventory is a diagnostic, too: programs read those alone.
     """
@@ -74,7 +74,7 @@ def validate(
         schedules.append((playbook.name, schedule))
         diagnostics += found
     pins = pin_diagnostics(fleet.hosts.values(), environment.today)
-    policies, found = load_policies(fleet, policy)
-    found += policies.check(fleet, environment.today)
+    policies, found = load_policies(fleet, named_policies)
+    found += policies.check(fleet, environment.today) + policies.check_defaults(fleet)
     diagnostics = (*fleet.diagnostics, *fleet.unset, *pins, *found, *diagnostics)
     return Validation(fleet, tuple(schedules), diagnostics)

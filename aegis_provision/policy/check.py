@@ -6,10 +6,11 @@ a reference in it) can be told only once that is filled in: by ``plan``, not by 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeAlias
 
-from aegis_provision.documents.diagnostic import Related, error, warning
+from aegis_provision.documents.diagnostic import Related, Severity, error, warning
 from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.quoting import quote
 from aegis_provision.humanize import counted, group_by, group_pairs, listed
@@ -20,7 +21,7 @@ from aegis_provision.policy.base_urls import may_travel
 from aegis_provision.policy.rules import ANY_PROVIDER
 from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.providers.secret import Secret
-from aegis_provision.providers.templates import references
+from aegis_provision.providers.templates import expand, references
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
@@ -102,6 +103,26 @@ def check_resolved(
     return tuple(found)
 
 
+def check_defaults(
+    policy: Policy, hosts_of: HostsOf, specs: Mapping[str, SessionSpec]
+) -> tuple[Diagnostic, ...]:
+    """Return a warning of what breaks ``policy`` in an environment that sets no such variable.
+
+    The built-in recipes let the environment decide each base URL and timeout, so that without this
+    nothing would be told of them before ``plan``.
+    """
+    found: list[Diagnostic] = []
+    for index, rule in enumerate(policy.rules):
+        names = [name for name in hosts_of.get(index, ()) if name in specs]
+        defaults = {name: _Defaults(specs[name]) for name in names}
+        found.extend((*_tokens(rule, defaults), *_timeouts(rule, defaults)))
+    unless = "unless your environment says otherwise"
+    return tuple(
+        replace(item, severity=Severity.WARNING, message=f"{item.message}, {unless}")
+        for item in found
+    )
+
+
 @dataclass(frozen=True)
 class _Templates:
     """What a host gets as far as it is the same in every environment."""
@@ -114,6 +135,21 @@ class _Templates:
         if variable is None or references(variable.template):
             return None
         return variable.template
+
+
+@dataclass(frozen=True)
+class _Defaults:
+    """What a host gets where the environment could decide and does not."""
+
+    spec: SessionSpec
+
+    def value(self, name: str) -> str | None:
+        """Return the text of a variable, ``None`` where it has no default or takes none."""
+        variable = _variable(self.spec, name)
+        if variable is None or not references(variable.template):
+            return None
+        filled = expand(variable.template, {})
+        return None if filled.missing else filled.text
 
 
 @dataclass(frozen=True)
@@ -134,7 +170,7 @@ class _Resolved:
         return value
 
 
-_Values: TypeAlias = "Mapping[str, _Templates] | Mapping[str, _Resolved]"
+_Values: TypeAlias = "Mapping[str, _Templates] | Mapping[str, _Defaults] | Mapping[str, _Resolved]"
 
 
 def _variable(spec: SessionSpec, name: str) -> Variable | None:
@@ -161,19 +197,29 @@ def _unknown_names(
         for reference in references(variable.template)
     }
     for rule in policy.rules:
-        named = [(name, limit.span) for name, limit in rule.shares.items() if name != ANY_PROVIDER]
+        limited = [(name, limit.span) for name, limit in rule.shares.items()]
+        yield from _unknown_providers(error, limited, providers)
+        # Another inventory may have that recipe, and here the rule allows no more for its name.
         if rule.providers_span is not None:
-            named += [(name, rule.providers_span) for name in rule.providers or ()]
-        for name, span in named:
-            if name not in providers:
-                words = f"no provider is called {quote(name)}"
-                hint = did_you_mean(name, providers) or f"known: {listed(providers)}"
-                yield error("unknown-provider", words, span, hint=hint)
+            allowed = [(name, rule.providers_span) for name in rule.providers or ()]
+            yield from _unknown_providers(warning, allowed, providers)
         for binding in rule.tokens:
             if binding.variable not in used:
                 words = f"no host's variables refer to {quote(binding.variable)}"
                 hint = did_you_mean(binding.variable, used)
                 yield warning("unused-policy", words, binding.span, hint=hint)
+
+
+def _unknown_providers(
+    tell: Callable[..., Diagnostic],
+    named: Sequence[tuple[str, Span]],
+    providers: Collection[str],
+) -> Iterator[Diagnostic]:
+    for name, span in named:
+        if name not in providers and name != ANY_PROVIDER:
+            words = f"no provider is called {quote(name)}"
+            hint = did_you_mean(name, providers) or f"known: {listed(providers)}"
+            yield tell("unknown-provider", words, span, hint=hint)
 
 
 def _shares(rule: Rule, hosts: Sequence[Host]) -> Iterator[Diagnostic]:
@@ -182,8 +228,10 @@ def _shares(rule: Rule, hosts: Sequence[Host]) -> Iterator[Diagnostic]:
     by_provider = group_by((host for host in hosts if host.provider is not None), _provider)
     for provider, users in by_provider.items():
         limit = rule.shares.get(provider) or rule.shares.get(ANY_PROVIDER)
-        if limit is None or len(users) <= limit.most.of(len(hosts)):
+        most = limit.most.of(len(hosts)) if limit is not None else len(hosts)
+        if limit is None or len(users) <= most:
             continue
+        allowed = f"{limit.most} ({counted(most, 'host')})" if limit.most.percent else limit.most
         share = (
             f"{len(users)} of {counted(len(hosts), 'host')} ({100 * len(users) // len(hosts)} %)"
         )
@@ -192,7 +240,7 @@ def _shares(rule: Rule, hosts: Sequence[Host]) -> Iterator[Diagnostic]:
         places = dict.fromkeys(host.provider for host in users if host.provider is not None)
         yield error(
             "policy-max-share",
-            f"{share}{which} {verb} on {provider}, and {_name_of(rule)} allows {limit.most}",
+            f"{share}{which} {verb} on {provider}, and {_name_of(rule)} allows {allowed}",
             limit.span,
             hint="move some of them to another provider",
             related=tuple(Related(item.span, "chosen here") for item in [*places][:_MOST_PLACES]),
@@ -227,12 +275,13 @@ def _pins(rule: Rule, hosts: Sequence[Host], today: date) -> Iterator[Diagnostic
     if limits is None:
         return
     for pin in filter(None, map(pin_of, hosts)):
+        host = f"{pin.host} {pin.provider.value}"
         for demand, fault, span, remedy in _pin_faults(pin, limits, today):
             yield error(
                 "policy-pins",
                 f"{_name_of(rule)} wants {demand}, and this one {fault}",
                 span,
-                hint=f"{remedy[0]}: aegis-provision pin HOST PROVIDER {remedy[1]}",
+                hint=f"{remedy[0]}: 'aegis-provision pin {host} {remedy[1]}'",
                 related=(Related(limits.span, "the rule"),),
                 hosts=(pin.host,),
             )
@@ -243,11 +292,12 @@ def _pin_faults(
 ) -> Iterator[tuple[str, str, Span, tuple[str, str]]]:
     """Yield what is demanded of a pin, what is wrong with it, where, and the remedy."""
     if limits.needs_reason and not pin.reason.strip():
-        remedy = ("say it", "--reason 'why'")
+        remedy = ("say it", "--reason WHY")
         yield "a reason for each pin", "has none", pin.provider.span, remedy
     if limits.max_days is None:
         return
-    demand = f"each pin to end within {counted(limits.max_days, 'day')}"
+    days = counted(limits.max_days, "day")
+    demand = f"each pin to end within {days}" if limits.max_days else "each pin to end today"
     if pin.last_day is None or pin.until is None:
         yield demand, "has no end", pin.provider.span, ("give it an end", "--until DATE")
     elif (left := (pin.last_day - today).days) > limits.max_days:
@@ -295,12 +345,12 @@ def _tokens(rule: Rule, hosts: _Values) -> Iterator[Diagnostic]:
             and not may_travel(base_url, binding.base_urls)
         )
         for (span, base_url), names in wrong.items():
-            allowed = listed(binding.base_urls) if binding.base_urls else "none"
+            allowed = f"go to: {listed(binding.base_urls)}" if binding.base_urls else "go nowhere"
             yield error(
                 "policy-tokens",
                 f"{_name_of(rule)} does not let {binding.variable} travel to {quote(base_url)}",
                 span,
-                hint=f"use a token of that provider's own; this one may go to: {allowed}",
+                hint=f"use a token of that provider's own; this one may {allowed}",
                 related=(Related(binding.span, "the rule"),),
                 hosts=tuple(names),
             )

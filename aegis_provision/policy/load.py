@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from dataclasses import field
 from typing import TYPE_CHECKING
 
 from aegis_provision.documents.described_document import check_described, read_described
 from aegis_provision.documents.diagnostic import error, has_errors
+from aegis_provision.documents.did_you_mean import did_you_mean
 from aegis_provision.documents.nodes import Mapping, Scalar, Sequence
 from aegis_provision.documents.quoting import quote
 from aegis_provision.playbook.host_counts import host_count
@@ -20,6 +23,7 @@ from aegis_provision.policy.rules import (
     TimeoutLimits,
     TokenBinding,
 )
+from aegis_provision.providers.recipes import VARIABLE_OF
 from aegis_provision.values import dataclass
 
 if TYPE_CHECKING:
@@ -30,6 +34,9 @@ _HOW_TO_BEGIN = "begin each rule with '- name: ...' or '- hosts: ...'"
 _NO_DEMANDS = frozenset({"name", "hosts"})
 _DEMANDS = ("max_share", "providers", "tokens", "pins", "timeout_ms", "forbidden")
 _HOW_TO_WRITE_SHARE = "write a share of the rule's hosts, such as 60%, or a number of them"
+_HOW_TO_NAME_VARIABLE = "write its name alone, of A-Z, 0-9 and _, such as OPENROUTER_API_KEY"
+_VARIABLE = re.compile(r"[A-Z0-9_]+")
+_MAY_MATCH_VARIABLES = re.compile(r"[A-Z0-9_*?\[\]!-]+")
 _HOW_TO_WRITE_URL = "write https://HOST, with a path if it matters; *.example.com is any host below"
 
 
@@ -81,7 +88,7 @@ class _Reader:
             tokens=self._tokens(node.entry("tokens")),
             pins=_pins(node.entry("pins")),
             timeout_ms=self._timeouts(node.entry("timeout_ms")),
-            forbidden=_texts(forbidden),
+            forbidden=self._forbidden(forbidden),
             forbidden_span=forbidden.value.span if forbidden is not None else None,
         )
 
@@ -114,6 +121,9 @@ class _Reader:
         if entry is None or not isinstance(entry.value, Mapping):
             return ()
         for item in entry.value:
+            if not _VARIABLE.fullmatch(item.key.text):
+                words = f"{quote(item.key.text)} is no variable that an inventory can refer to"
+                self._refuse("bad-value", words, item.key.span, _HOW_TO_NAME_VARIABLE)
             nodes = item.value.items if isinstance(item.value, Sequence) else (item.value,)
             for url in nodes:
                 text = url.value if isinstance(url, Scalar) else None
@@ -122,6 +132,20 @@ class _Reader:
         return tuple(
             TokenBinding(item.key.text, _texts(item), item.key.span) for item in entry.value
         )
+
+    def _forbidden(self, entry: Entry | None) -> tuple[str, ...]:
+        if entry is None:
+            return ()
+        patterns = _texts(entry)
+        for pattern in patterns:
+            bound = fnmatch.filter(VARIABLE_OF, pattern)
+            if not bound and not _MAY_MATCH_VARIABLES.fullmatch(pattern):
+                words = f"{quote(pattern)} forbids nothing"
+                hint = did_you_mean(pattern, VARIABLE_OF) or (
+                    f"write one of {', '.join(VARIABLE_OF)}, or variables under env: ANTHROPIC_*"
+                )
+                self._refuse("bad-value", words, entry.value.span, hint)
+        return patterns
 
     def _timeouts(self, entry: Entry | None) -> TimeoutLimits | None:
         if entry is None or not isinstance(entry.value, Mapping):

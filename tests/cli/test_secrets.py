@@ -286,6 +286,24 @@ def test_an_env_file_s_value_is_refused_in_the_same_way(
     assert "canary" not in err
 
 
+def test_of_several_env_files_the_last_one_wins_and_the_environment_over_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write(
+        inventory_yml=OPEN.replace("PATH", str(Path.cwd())),
+        first="GW=the-first-value-of-gw\nMINE=the-first-of-mine\n",
+        second="GW=the-second-value-of-gw\nMINE=the-second-of-mine\n",
+    )
+    Path("first").chmod(0o600)
+    Path("second").chmod(0o600)
+    command = ("render", "h1", "--reveal", "--env-file", "first", "--env-file", "second")
+    code, out, _ = call(capsys, *command, environ={"MINE": "the-third-of-mine"})
+    assert code == 0
+    assert "the-second-value-of-gw" in out
+    assert "the-third-of-mine" in out
+    assert "the-first" not in out
+
+
 def test_a_token_of_the_api_is_held_to_it_where_it_is_used(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

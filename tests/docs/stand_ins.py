@@ -18,8 +18,8 @@ _PROGRAMS = {
     # sops exec-env FILE COMMAND: COMMAND is one argument, for a shell.
     "sops": f"""
 case "$1 $2 $#" in
-  "exec-env secrets.env 3") exec env {_EXPORTS} sh -c "$3";;
-  "decrypt secrets.env 2") printf '{_LINES}';;
+  "exec-env secrets.env 3") test -f "$2" || exit 2; exec env {_EXPORTS} sh -c "$3";;
+  "decrypt secrets.env 2") test -f "$2" || exit 2; printf '{_LINES}';;
   *) exit 100;;
 esac
 """,
@@ -30,15 +30,20 @@ grep -q '^OPENROUTER_API_KEY=op://fleet/openrouter/token$' fleet.env || exit 1
 env {_EXPORTS} "$@" 2>&1 | sed 's/{_OPENROUTER}/<concealed by 1Password>/'
 exit "${{PIPESTATUS[0]}}"
 """,
+    # doppler's format 'env' puts each value in double quotes.
     "doppler": f"""
-case "$1 $2" in "run --") shift 2;; *) exit 1;; esac
-exec env {_EXPORTS} "$@"
+case "$*" in
+  "secrets download --no-file --format env")
+    printf 'OPENROUTER_API_KEY="{_OPENROUTER}"\\nGLM_API_KEY="{_GLM}"\\n';;
+  "run -- "*) shift 2; exec env {_EXPORTS} "$@";;
+  *) exit 1;;
+esac
 """,
     "vault": f"""
 case "$*" in
-  "kv get -field=token secret/fleet/openrouter") printf %s {_OPENROUTER};;
-  "kv get -field=token secret/fleet/glm") printf %s {_GLM};;
-  *) echo "No value found at $4" >&2; exit 2;;
+  "kv get -mount=secret -field=token fleet/openrouter") printf %s {_OPENROUTER};;
+  "kv get -mount=secret -field=token fleet/glm") printf %s {_GLM};;
+  *) echo "No value found at $5" >&2; exit 2;;
 esac
 """,
     # podman run OPTIONS IMAGE ARGUMENTS: the image's own program gets the arguments.

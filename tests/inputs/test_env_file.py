@@ -50,6 +50,10 @@ def test_values(tmp_path: Path, line: str, value: str) -> None:
     assert read_env_file(_file(tmp_path, text)) == {"A": value}
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
+    assert read_env_file(_file(tmp_path, "\ufeffA=1\n")) == {"A": "1"}
+
+
 def test_the_last_line_of_a_name_counts(tmp_path: Path) -> None:
     assert read_env_file(_file(tmp_path, "A=1\nA=2")) == {"A": "2"}
 

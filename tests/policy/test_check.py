@@ -9,7 +9,7 @@ import pytest
 
 from aegis_provision.inventory.files import InputFile
 from aegis_provision.operations.load import resolve_fleet
-from aegis_provision.policy.check import check_policy, check_resolved, rule_hosts
+from aegis_provision.policy.check import check_defaults, check_policy, check_resolved, rule_hosts
 from aegis_provision.policy.load import load_policy
 from aegis_provision.providers.session_variables import resolve_env
 
@@ -47,8 +47,9 @@ def checked(
     only: Collection[str] | None = None,
     environ: Mapping[str, str] | None = None,
     text: str = FLEET,
+    defaults: bool = False,
 ) -> tuple[Diagnostic, ...]:
-    """Return what breaks ``rules``: at once, or in what ``environ`` decides."""
+    """Return what breaks ``rules``: at once, in what ``environ`` decides, or by ``defaults``."""
     fleet, found = resolve_fleet([InputFile("inventory", "", "i.yml", text.encode(), 0)])
     assert fleet is not None
     assert not [item for item in found if item.is_error]
@@ -60,6 +61,8 @@ def checked(
     if environ is not None:
         sessions = {name: resolve_env(spec, environ) for name, spec in fleet.specs.items()}
         return check_resolved(policy, hosts_of, sessions)
+    if defaults:
+        return check_defaults(policy, hosts_of, fleet.specs)
     return check_policy(
         policy, hosts_of, fleet.inventory, fleet.specs, fleet.recipes, TODAY, only=only
     )
@@ -71,7 +74,7 @@ def checked(
         (
             "- {name: Spread, max_share: {openrouter: 49%}}",
             "p.yml:1:42",
-            "4 of 8 hosts (50 %) are on openrouter, and the policy (Spread) allows 49%",
+            "4 of 8 hosts (50 %) are on openrouter, and the policy (Spread) allows 49% (3 hosts)",
             (),
         ),
         (
@@ -178,13 +181,35 @@ def test_a_broken_rule_is_told_with_its_place_and_hosts(
         "- {hosts: 'a,b,eu', pins: {reason: required, max_days: 0}}",
         "- timeout_ms: {min: 1000, max: 600000}",
         "- {hosts: g, timeout_ms: {min: 1000, max: 1000}}",
-        "- forbidden: [auth_token, NOTHING, anthropic_model, FROM, PROVIDER]",
+        "- forbidden: [auth_token, NOTHING, FROM, PROVIDER]",
         "- {hosts: 'all:!h', tokens: {OPENROUTER_API_KEY: [https://openrouter.ai/api]}}",
         "- tokens: {GLM_API_KEY: [https://api.z.ai]}",
     ],
 )
 def test_what_holds_is_not_told(rules: str) -> None:
     assert not checked(rules)
+
+
+def test_a_provider_that_only_another_inventory_has_may_be_allowed_and_not_be_limited() -> None:
+    [found] = checked("- {hosts: d, providers: [glm, elsewhere]}")
+    assert (found.is_error, found.message) == (False, 'no provider is called "elsewhere"')
+    assert any(item.is_error for item in checked("- {hosts: d, max_share: {elsewhere: 1}}"))
+
+
+def test_what_the_environment_could_decide_is_warned_of_before_there_is_one() -> None:
+    """The built-in recipes let the environment decide each base URL and each timeout."""
+    rules = "- tokens: {OPENROUTER_API_KEY: [], GLM_API_KEY: []}\n- timeout_ms: {min: 70000}\n"
+    found = checked(rules, defaults=True)
+    assert not any(item.is_error for item in found)
+    assert {(item.code, item.hosts) for item in found} == {
+        ("policy-tokens", ("a", "b", "g")),
+        ("policy-tokens", ("c", "d")),
+        ("policy-timeout", ("a", "b", "h")),
+        ("policy-timeout", ("c", "d")),
+        ("policy-timeout", ("e", "f")),
+    }
+    assert all(item.message.endswith("unless your environment says otherwise") for item in found)
+    assert not checked("- timeout_ms: {min: 60000}", defaults=True)
 
 
 def test_a_run_is_held_to_what_is_demanded_of_its_own_hosts_and_to_every_share() -> None:

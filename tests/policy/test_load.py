@@ -71,6 +71,11 @@ def test_a_whole_policy() -> None:
         ("- pins: {reason: true}", "policy.yml:1:18", '"reason" must be one of'),
         ("- pins: {max_days: -1}", "policy.yml:1:20", '"max_days" must be at least 0'),
         ("- timeout_ms: {min: 5, max: 4}", "policy.yml:1:15", '"min" is 5, and "max" is 4'),
+        ("- tokens: {'${A}': []}", "policy.yml:1:12", '"${A}" is no variable'),
+        ("- tokens: {a: []}", "policy.yml:1:12", '"a" is no variable'),
+        ("- forbidden: [modle, 'base_*', 'A_[XY]*']", "policy.yml:1:14", '"modle" forbids nothing'),
+        ("- forbidden: [Base_url]", "policy.yml:1:14", '"Base_url" forbids nothing'),
+        ("- {hosts: '', max_share: 1}", "policy.yml:1:4", '"hosts" is empty'),
         ("- forbidden: [sk-ant-api03-abcdefghijklmnopqrstuvwxyz]", "", "looks like a secret"),
     ],
 )

@@ -79,7 +79,7 @@ def command(
     max_fail: HostCount | None,
     retry: str | None,
     recreate: bool,
-    policy: Path | None,
+    policy: tuple[Path, ...],
     report: Path | None,
     list_hosts: bool,
     detailed_exitcode: bool,
@@ -102,11 +102,11 @@ def command(
         raise click.UsageError("--report shows a run, and --check and --list-hosts make none")
     inventory, environment = options.inventory, options.environment
     selection = RunSelection(
-        options.limit, playbook, serial, max_fail, recreate=recreate, policy=policy
+        options.limit, playbook, serial, max_fail, recreate=recreate, policies=policy
     )
     saved = _saved_plan(playbook) if playbook is not None else None
     if saved is not None:
-        inventory, selection = saved.inventories, replace(saved.selection, policy=policy)
+        inventory, selection = saved.inventories, replace(saved.selection, policies=policy)
     elif retry is not None:
         selection = _retry(selection, retry, environment)
     scheduled = schedule_run(inventory, selection, environment)

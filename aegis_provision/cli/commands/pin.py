@@ -13,6 +13,7 @@ from aegis_provision.cli.invocation import Invocation, note_written
 from aegis_provision.cli.options import (
     inventory_option,
     output_options,
+    policy_option,
 )
 from aegis_provision.operations.exit_codes import ExitCode
 
@@ -51,6 +52,7 @@ _dry_run_option = click.option("--dry-run", is_flag=True, help="Show the diff, a
 )
 @click.option("--reason", metavar="TEXT", help="Why, in one line.")
 @inventory_option
+@policy_option
 @_dry_run_option
 @output_options
 def command(
@@ -58,6 +60,7 @@ def command(
     provider: str,
     inventory: tuple[Path, ...],
     *,
+    policy: tuple[Path, ...],
     until: str | None,
     reason: str | None,
     dry_run: bool,
@@ -84,18 +87,20 @@ def command(
         until=_last_day(until, today) if until is not None else None,
         reason=_reason(reason),
     )
-    return _edit_and_show(inventory, host, request, output, dry_run=dry_run)
+    return _edit_and_show(inventory, host, request, output, policies=policy, dry_run=dry_run)
 
 
 @click.command("unpin")
 @click.argument("host", shell_complete=completion.patterns)
 @inventory_option
+@policy_option
 @_dry_run_option
 @output_options
 def unpin_command(
     host: str,
     inventory: tuple[Path, ...],
     *,
+    policy: tuple[Path, ...],
     dry_run: bool,
     output: Output,
 ) -> int:
@@ -106,7 +111,7 @@ def unpin_command(
     The inventory's files are edited in place and all else in them stays; the result is checked
     before it is written.
     """
-    return _edit_and_show(inventory, host, None, output, dry_run=dry_run)
+    return _edit_and_show(inventory, host, None, output, policies=policy, dry_run=dry_run)
 
 
 def _edit_and_show(
@@ -115,6 +120,7 @@ def _edit_and_show(
     request: PinRequest | None,
     output: Output,
     *,
+    policies: tuple[Path, ...],
     dry_run: bool,
 ) -> ExitCode:
     """Pin the hosts of ``pattern``, or unpin them without ``request``, and show what changed.
@@ -126,7 +132,9 @@ def _edit_and_show(
     from aegis_provision.operations.pin import edit_inventory
     from aegis_provision.report.pin_report import pin_document, pin_lines
 
-    edits, replacements = edit_inventory(inventory, pattern, request, Invocation.current().environ)
+    edits, replacements = edit_inventory(
+        inventory, pattern, request, Invocation.current().environment, policies
+    )
     output.print_diagnostics(edits.diagnostics)
     if not dry_run:
         replace_files(replacements, note_written)

@@ -46,7 +46,7 @@ def command(
     options: FleetOptions,
     as_diff: bool,
     no_secrets: bool,
-    policy: Path | None,
+    policy: tuple[Path, ...],
     out: Path | None,
     page: Path | None,
     detailed_exitcode: bool,
@@ -65,7 +65,7 @@ def command(
     if page is not None:
         check_report_path(page)
     environment = options.environment
-    selection = RunSelection(options.limit, playbook, secrets=not no_secrets, policy=policy)
+    selection = RunSelection(options.limit, playbook, secrets=not no_secrets, policies=policy)
     scheduled = schedule_run(options.inventory, selection, environment)
     job = prepare_job(scheduled, environment, options.connection)
     output.print_diagnostics(job.diagnostics)

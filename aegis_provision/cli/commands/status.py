@@ -56,7 +56,7 @@ def command(
         raise click.UsageError(
             "--by counts, and there is no Markdown for it: leave one of them out"
         )
-    selection = RunSelection(options.limit, secrets=not no_secrets)
+    selection = RunSelection(options.limit, secrets=not no_secrets, is_held=False)
     scheduled = schedule_run(options.inventory, selection, options.environment)
     job = prepare_status(scheduled, options.environment, options.connection)
     output.print_diagnostics(job.diagnostics)

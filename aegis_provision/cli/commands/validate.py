@@ -39,7 +39,7 @@ def command(
     playbooks: tuple[Path, ...],
     inventory: tuple[Path, ...],
     *,
-    policy: Path | None,
+    policy: tuple[Path, ...],
     sarif_root: Path | None,
     output: Output,
 ) -> int:
