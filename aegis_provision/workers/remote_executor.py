@@ -57,7 +57,7 @@ class WorkerGoneError(Exception):
     """A worker ended while it worked; the text says how.
 
     One that is only ``cut_off`` may go on with the step that it is at. One that is ``dead`` surely
-    does nothing any more: whoever says so has waited for its process.
+    does nothing any more: what raises this has waited for its process.
     """
 
     def __init__(self, told: str, *, cut_off: bool = False, dead: bool = False) -> None:

@@ -237,7 +237,7 @@ def test_a_limit_that_matches_nothing_is_an_error_of_its_own(
 
 
 def test_a_working_directory_that_is_gone_is_told(operator: Operator) -> None:
-    """Whatever needs no name of it works; what does says why it can't go on."""
+    """A command works if it needs no name of the directory; others say why they can't go on."""
     inventory = operator.work / "local.yml"
     inventory.write_text("all: {hosts: {h: {provider: ollama}}}\n")
     script = operator.work / "hosts.sh"

@@ -188,15 +188,7 @@ def test_an_interrupt_says_nothing_was_written_only_where_that_is_so(
         "hosts.command.callback = stop\n"
         "main.main()\n"
     )
-    done = subprocess.run(
-        [PROGRAM[0], "-c", breaking, "hosts"],
-        cwd=operator.work,
-        env=operator.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = operator.execute(PROGRAM[0], "-c", breaking, "hosts")
     words = "interrupted\n" if wrote else "interrupted; nothing was written\n"
     assert (done.returncode, done.stdout, done.stderr) == (130, "", words)
 

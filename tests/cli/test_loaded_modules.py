@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,14 +41,6 @@ main()
 )
 def test_what_is_not_needed_is_not_loaded(operator: Operator, command: str, spared: str) -> None:
     operator.furnish("a")
-    done = subprocess.run(
-        [PROGRAM[0], "-c", LOADED, spared, command],
-        cwd=operator.work,
-        env=operator.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = operator.execute(PROGRAM[0], "-c", LOADED, spared, command)
     code, *loaded = done.stderr.splitlines()[-1].split()
     assert (code, loaded) == ("0", []), done.stderr

@@ -12,6 +12,7 @@ from aegis_provision.cli.main import run
 from aegis_provision.report import hosts_report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SHORTAGES = [
@@ -24,21 +25,30 @@ SHORTAGES = [
 ]
 
 
+@pytest.fixture
+def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception], int]:
+    """Run a command in which something raises; return its exit code."""
+
+    def run_failing(problem: Exception) -> int:
+        def fail(*_: object, **__: object) -> None:
+            raise problem
+
+        inventory = tmp_path / "inventory.yml"
+        inventory.write_text("all: {vars: {provider: glm}, hosts: {h: }}\n")
+        monkeypatch.setattr(hosts_report, "list_lines", fail)
+        return run(["hosts", "-i", str(inventory)], {})
+
+    return run_failing
+
+
 @pytest.mark.parametrize(("problem", "told"), SHORTAGES)
 def test_a_shortage_is_told_as_one(
     problem: Exception,
     told: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    failing: Callable[[Exception], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise problem
-
-    inventory = tmp_path / "inventory.yml"
-    inventory.write_text("all: {vars: {provider: glm}, hosts: {h: }}\n")
-    monkeypatch.setattr(hosts_report, "list_lines", fail)
-    assert run(["hosts", "-i", str(inventory)], {}) == 1
+    assert failing(problem) == 1
     err = capsys.readouterr().err
     assert told in err.splitlines()[0]
     assert "--limit" in err
@@ -48,15 +58,8 @@ def test_a_shortage_is_told_as_one(
 @pytest.mark.parametrize("problem", [RuntimeError("x"), ImportError("no x"), OSError(errno.EPERM)])
 def test_all_else_is_a_bug(
     problem: Exception,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    failing: Callable[[Exception], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise problem
-
-    inventory = tmp_path / "inventory.yml"
-    inventory.write_text("all: {vars: {provider: glm}, hosts: {h: }}\n")
-    monkeypatch.setattr(hosts_report, "list_lines", fail)
-    assert run(["hosts", "-i", str(inventory)], {}) == 1
+    assert failing(problem) == 1
     assert "internal error" in capsys.readouterr().err

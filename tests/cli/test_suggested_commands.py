@@ -55,15 +55,7 @@ def _env_file(operator: Operator, name: str) -> Path:
 
 
 def _typed(operator: Operator, line: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["sh", "-c", line],
-        cwd=operator.work,
-        env=operator.environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return operator.execute("sh", "-c", line)
 
 
 def _suggested(result: CommandResult | subprocess.CompletedProcess[str]) -> str:

@@ -105,6 +105,18 @@ class Operator:
         done = run_program(args, self.work, environ, stdin, own_python=own_python)
         return CommandResult(done.returncode, done.stdout, done.stderr)
 
+    def execute(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run another program where the operator works, in the operator's environment."""
+        return subprocess.run(
+            argv,
+            cwd=self.work,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
     def call(self, *args: str, environ: Mapping[str, str] | None = None) -> CommandResult:
         """Run one command line in this process: what is printed is the same, only quicker."""
         out, err = io.StringIO(), io.StringIO()

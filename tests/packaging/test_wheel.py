@@ -100,7 +100,7 @@ def test_the_wheel_holds_all_data_and_nothing_of_the_checkout(wheel: Path) -> No
 
 
 def test_the_source_distribution_holds_what_its_tests_read() -> None:
-    """The tests of a distribution that lacks a file of theirs fail for whoever packages it."""
+    """Otherwise its tests fail for the people who package it."""
     held = {
         Path(file.distribution_path)
         for file in SdistBuilder(str(CHECKOUT)).recurse_included_files()

@@ -82,7 +82,7 @@ def apply_plans(
 
 
 def make_old(hosts: Hosts, *names: str) -> None:
-    """Let hosts have the old file, which nobody is writing."""
+    """Let hosts have the old file, with no write under way."""
     for name in names:
         file = hosts.file_of(name)
         file.write_text(OLD)

@@ -1,4 +1,4 @@
-"""What runs in a Dask worker: it asks until it is answered, or nobody is there."""
+"""What runs in a Dask worker: it asks until it is answered or the run ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN = "0a1b2c"
 
 @dataclass
 class Dask:
-    """What a run has of Dask on a worker: somebody to tell, on a connection that loses things."""
+    """What a run has of Dask on a worker: a way to send messages, some of which are lost."""
 
     local_directory: str
     address: str = "tcp://127.0.0.1:1"
@@ -34,13 +34,19 @@ class Dask:
             self.third.set()
 
 
-def test_what_is_lost_on_the_way_is_asked_again_with_the_same_number(tmp_path: Path) -> None:
-    dask = Dask(str(tmp_path))
+def asking(dask: Dask) -> tuple[RunOnWorker, threading.Thread, list[object]]:
+    """Begin a host's work that asks for the third time; return what it came to as a list."""
     run = RunOnWorker(RUN, dask, patience=0.01)
     ended: list[object] = []
     thread = threading.Thread(target=lambda: ended.append(run.do(7, b"")))
     thread.start()
     assert dask.third.wait(30)
+    return run, thread, ended
+
+
+def test_what_is_lost_on_the_way_is_asked_again_with_the_same_number(tmp_path: Path) -> None:
+    dask = Dask(str(tmp_path))
+    run, thread, ended = asking(dask)
     [(said, number, question)] = {message[:3] for message in dask.told}
     assert (said, number) == (Said.BEGIN, 7)
     run.answer(question, plain(None))
@@ -52,11 +58,7 @@ def test_what_is_lost_on_the_way_is_asked_again_with_the_same_number(tmp_path: P
 
 def test_who_waits_for_an_answer_is_let_go_at_the_end(tmp_path: Path) -> None:
     dask = Dask(str(tmp_path))
-    run = RunOnWorker(RUN, dask, patience=0.01)
-    ended: list[object] = []
-    thread = threading.Thread(target=lambda: ended.append(run.do(7, b"")))
-    thread.start()
-    assert dask.third.wait(30)
+    run, thread, ended = asking(dask)
     run.end()
     thread.join(30)
     assert ended == [(Ended.LEFT, 0, b"")]
