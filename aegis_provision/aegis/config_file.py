@@ -77,7 +77,7 @@ class Syntax(Protocol):
     def edit(self, data: bytes, values: Mapping[str, str], removed: Collection[str]) -> bytes:
         """Return ``data``, which Aegis takes, with ``values`` and without ``removed``.
 
-        Raises :class:`~.cannot_edit.CannotEditError`.
+        Raises :class:`~.edit_errors.CannotEditError`.
         """
 
     def compose(self, values: Mapping[str, str]) -> bytes:
@@ -264,7 +264,7 @@ def merge(
 
     Every other key keeps its place and value, and so do session variables that neither ``values``
     nor ``removed`` names. New keys come last. ``syntax`` is that of a file where there is none yet.
-    Raises :class:`~.cannot_edit.CannotEditError`.
+    Raises :class:`~.edit_errors.CannotEditError`.
     """
     plain = {
         name: value.reveal() if isinstance(value, Secret) else value

@@ -11,7 +11,7 @@ import re
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from aegis_provision.aegis.cannot_edit import CannotEditError
+from aegis_provision.aegis.edit_errors import CannotEditError
 from aegis_provision.aegis.yaml_values import (
     Node,
     NotTakenError,

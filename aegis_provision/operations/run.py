@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from aegis_provision.aegis.cannot_edit import CannotEditError
 from aegis_provision.aegis.config_file import (
     YAML,
     ConfigFile,
@@ -14,6 +13,7 @@ from aegis_provision.aegis.config_file import (
     parse_config,
     syntax_of,
 )
+from aegis_provision.aegis.edit_errors import CannotEditError
 from aegis_provision.aegis.variable_rules import overrides_provider
 from aegis_provision.documents.diagnostic import note, warning
 from aegis_provision.documents.did_you_mean import did_you_mean

@@ -6,7 +6,6 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from aegis_provision.aegis.api_address import api_address
-from aegis_provision.aegis.cannot_edit import CannotEditError
 from aegis_provision.aegis.config_file import (
     ConfigFile,
     RejectedConfig,
@@ -14,6 +13,7 @@ from aegis_provision.aegis.config_file import (
     parse_config,
     syntax_of,
 )
+from aegis_provision.aegis.edit_errors import CannotEditError
 from aegis_provision.aegis.file_in_use import (
     FoundFiles,
     NotChecked,

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aegis_provision.aegis.cannot_edit import CannotEditError
+from aegis_provision.aegis.edit_errors import CannotEditError
 from aegis_provision.aegis.yaml_config import compose, edit, read
 
 ENV = "defaultSessionEnv"
